@@ -1,0 +1,29 @@
+# Everything below sets itself up: nothing needs installing by hand.
+BIN := .venv/bin
+
+.PHONY: setup demo test test-slow format clean
+
+setup:
+	@.ci/setup
+
+demo: setup
+	$(BIN)/bridge demo
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -m "not slow"
+
+# The outcome, with date and versions, goes to validation/slow_tests.md.
+test-slow: setup
+	$(BIN)/python -m pytest -m slow --record-slow
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find bridge tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,46 @@
+"""One specification of a multilevel model with modelled variances; every established engine."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# read at once because the functions have the names of their modules; both are light
+from bridge.compare import compare
+from bridge.fit import fit
+
+if TYPE_CHECKING:
+    from bridge import datasets, errors, published
+    from bridge.priors import Priors
+    from bridge.result import Result, load
+    from bridge.spec import ModelSpec
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ModelSpec",
+    "Priors",
+    "Result",
+    "compare",
+    "datasets",
+    "errors",
+    "fit",
+    "load",
+    "published",
+]
+
+# name -> module; imported when first used, so that `import bridge` is quick
+_LAZY = {"ModelSpec": "spec", "Priors": "priors", "Result": "result", "load": "result"}
+_MODULES = ("datasets", "errors", "published")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"bridge.{name}")
+    if name in _LAZY:
+        return getattr(import_module(f"bridge.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'bridge' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

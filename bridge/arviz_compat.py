@@ -1,0 +1,96 @@
+"""ArviZ 0.x (InferenceData) and 1.x (xarray.DataTree) behind one face."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def _arviz() -> Any:
+    """Import ArviZ without its announcement of version 1, which 0.23 repeats every day."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"\s*ArviZ is undergoing", category=FutureWarning)
+        import arviz
+    return arviz
+
+
+def has_inference_data() -> bool:
+    """Tell whether this ArviZ has InferenceData (before 1.0)."""
+    return hasattr(_arviz(), "InferenceData")
+
+
+def make_idata(groups: Mapping[str, xr.Dataset], attrs: Mapping[str, Any]) -> Any:
+    """Return groups of datasets as the object this ArviZ works on.
+
+    Parameters
+    ----------
+    groups : mapping of str to xarray.Dataset
+        ``posterior``, ``sample_stats``, ``observed_data``, …
+    attrs : mapping
+        Attributes of the whole.
+
+    Returns
+    -------
+    arviz.InferenceData or xarray.DataTree
+    """
+    if has_inference_data():
+        return _arviz().InferenceData(attrs=dict(attrs), **groups)
+    return make_tree(groups, attrs)
+
+
+def make_tree(groups: Mapping[str, xr.Dataset], attrs: Mapping[str, Any]) -> xr.DataTree:
+    """Return groups of datasets as a tree, which is also how they are written to a file."""
+    import xarray as xr
+
+    tree = xr.DataTree.from_dict({f"/{name}": dataset for name, dataset in groups.items()})
+    tree.attrs.update(attrs)
+    return tree
+
+
+def groups_of(idata: Any) -> dict[str, xr.Dataset]:
+    """Return the groups of an InferenceData or a DataTree."""
+    import xarray as xr
+
+    if isinstance(idata, xr.DataTree):
+        return {name: node.to_dataset() for name, node in idata.children.items()}
+    return {name: idata[name] for name in idata.groups()}
+
+
+def diagnostics(draws: np.ndarray) -> dict[str, float]:
+    """Return ess_bulk, ess_tail, r_hat and mcse (of the mean) of one parameter.
+
+    Parameters
+    ----------
+    draws : (chain, draw) array
+        With one chain r_hat compares its halves; fewer than eight draws give NaN.
+    """
+    if draws.shape[1] < 8 or np.ptp(draws) == 0 or not np.isfinite(draws).all():
+        return dict.fromkeys(("ess_bulk", "ess_tail", "r_hat", "mcse"), float("nan"))
+    half = draws.shape[1] // 2
+    several = draws if len(draws) > 1 else np.stack([draws[0, :half], draws[0, half : 2 * half]])
+    if has_inference_data():
+        arviz = _arviz()
+        found = {
+            "ess_bulk": arviz.ess(draws, method="bulk"),
+            "ess_tail": arviz.ess(draws, method="tail", prob=(0.05, 0.95)),
+            "r_hat": arviz.rhat(several),
+            "mcse": arviz.mcse(draws, method="mean"),
+        }
+    else:
+        from arviz_stats.base import array_stats
+
+        found = {
+            "ess_bulk": array_stats.ess(draws, chain_axis=0, draw_axis=1, method="bulk"),
+            "ess_tail": array_stats.ess(
+                draws, chain_axis=0, draw_axis=1, method="tail", prob=(0.05, 0.95)
+            ),
+            "r_hat": array_stats.rhat(several, chain_axis=0, draw_axis=1),
+            "mcse": array_stats.mcse(draws, chain_axis=0, draw_axis=1, method="mean"),
+        }
+    return {name: float(value) for name, value in found.items()}

@@ -1,0 +1,297 @@
+"""The command line: doctor, translate, fit, compare, demo.
+
+Exit codes: 0 done, 1 a fit or a check failed, 2 the request was wrong. Errors go to standard
+error in one block; ``--debug`` adds the traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bridge.errors import BridgeError, EngineFailed, OptionError, RequestError
+
+if TYPE_CHECKING:
+    from bridge.result import Result
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="One specification of a multilevel model with modelled variances; every engine.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Spec = Annotated[Path, typer.Argument(help="A specification in TOML.", metavar="SPEC")]
+Data = Annotated[str, typer.Option(help="A .csv, .tsv or .parquet file, or hsb, exam, reisby.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of the sampler.")]
+Chains = Annotated[int | None, typer.Option(help="Chains of a sampler.")]
+Draws = Annotated[int | None, typer.Option(help="Draws kept of each chain.")]
+Warmup = Annotated[int | None, typer.Option(help="Warm-up draws of each chain.")]
+Cores = Annotated[int | None, typer.Option(help="Chains run side by side.")]
+Method = Annotated[str | None, typer.Option(help="ML or REML, for lme4 and nlme.")]
+Backend = Annotated[str | None, typer.Option(help="auto, cmdstan or pystan, for stan.")]
+AdaptDelta = Annotated[float | None, typer.Option(help="Target acceptance rate of a sampler.")]
+MaxTreedepth = Annotated[int | None, typer.Option(help="Longest trajectory, as a power of two.")]
+Include = Annotated[
+    list[str] | None,
+    typer.Option(help="log_likelihood, posterior_predictive or log_prior; several times."),
+]
+Timeout = Annotated[float | None, typer.Option(help="The longest a fit may take, in seconds.")]
+_DEBUG = False
+
+
+@app.callback()
+def _common(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    global _DEBUG  # noqa: PLW0603 - read by main once the command has failed
+    _DEBUG = debug
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say which engines can run here, and the one command that mends what is missing."""
+    from bridge.doctor import check
+
+    statuses = check()
+    if as_json:
+        _print_json([vars(status) for status in statuses])
+        return
+    for status in statuses:
+        versions = ", ".join(f"{name} {number}" for name, number in status.versions.items())
+        if status.ready:
+            typer.echo(f"{status.engine:6} ready    {versions}")
+        else:
+            typer.echo(f"{status.engine:6} missing  {status.missing}")
+            typer.echo(f"{'':15} to mend: {status.mend}")
+
+
+@app.command()
+def translate(
+    spec: Spec,
+    data: Data,
+    engine: Annotated[str, typer.Option(help="The engine.")],
+    method: Method = None,
+    chains: Chains = None,
+    draws: Draws = None,
+    warmup: Warmup = None,
+    seed: Seed = None,
+    cores: Cores = None,
+    backend: Backend = None,
+    adapt_delta: AdaptDelta = None,
+    max_treedepth: MaxTreedepth = None,
+    timeout: Timeout = None,
+    include: Include = None,
+    as_json: Json = False,
+) -> None:
+    """Print the native call of an engine; nothing runs."""
+    from bridge.files import read_data
+    from bridge.spec import ModelSpec
+
+    given = _given(locals())
+    model = ModelSpec.from_toml(spec)
+    plan = model.translate(engine, read_data(data), **_options([engine], given)[engine])
+    if as_json:
+        _print_json({"engine": engine, "native": str(plan), "options": dict(plan.options)})
+    else:
+        typer.echo(str(plan))
+
+
+@app.command()
+def fit(
+    spec: Spec,
+    data: Data,
+    engine: Annotated[list[str], typer.Option(help="An engine; may be given several times.")],
+    out: Annotated[Path, typer.Option(help="The folder for the results.")],
+    method: Method = None,
+    chains: Chains = None,
+    draws: Draws = None,
+    warmup: Warmup = None,
+    seed: Seed = None,
+    cores: Cores = None,
+    backend: Backend = None,
+    adapt_delta: AdaptDelta = None,
+    max_treedepth: MaxTreedepth = None,
+    timeout: Timeout = None,
+    include: Include = None,
+    as_json: Json = False,
+) -> None:
+    """Fit a model with one or more engines and save each result in a folder."""
+    from bridge.files import output_folder, read_data
+    from bridge.fit import fit as fit_model
+    from bridge.fit import translate as translate_model
+    from bridge.spec import ModelSpec
+
+    given = _given(locals())
+    options = _options(engine, given)
+    model, frame = ModelSpec.from_toml(spec), read_data(data)
+    for name in engine:
+        translate_model(model, frame, name, **options[name])
+    folder = output_folder(out)
+    failed: list[BridgeError] = []
+    printed = []
+    for name in engine:
+        try:
+            result = fit_model(model, frame, name, **options[name])
+        except BridgeError as error:
+            # the other engines still get their turn; the exit code says that one failed
+            failed.append(error)
+            _say_error(error, name)
+            continue
+        _write(result, folder, name)
+        printed.append(_as_json(result))
+        if not as_json:
+            typer.echo(result.summary())
+            typer.echo(f"\nSaved in {folder}: {name}.nc, {name}.csv, {name}.txt\n")
+    if as_json:
+        _print_json(printed)
+    if failed:
+        raise typer.Exit(1 if any(isinstance(e, EngineFailed) for e in failed) else 2)
+
+
+@app.command()
+def compare(
+    results: Annotated[
+        list[Path], typer.Argument(help="Folders of saved results, or result files.")
+    ],
+    published: Annotated[
+        str | None, typer.Option(help="A published table, such as leckie2014/model1.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Lay saved results side by side and say whether they agree (exit 1 where they differ)."""
+    from bridge.comparison import make_comparison
+    from bridge.files import saved_results
+    from bridge.result import load
+
+    found = make_comparison([load(path) for path in saved_results(results)], published)
+    if as_json:
+        _print_json(
+            {
+                "table": _records(found.table),
+                "verdicts": _records(found.verdicts),
+                "logliks": _records(found.logliks),
+                "notes": list(found.notes),
+                "agree": found.agree,
+            }
+        )
+    else:
+        typer.echo(found.text())
+    if not found.agree:
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    as_json: Json = False,
+    seed: Annotated[int, typer.Option(help="Seed of the samplers.")] = 1,
+) -> None:
+    """Fit High School and Beyond with every engine here, beside the published table."""
+    from bridge.demo import run_demo
+
+    found = run_demo(seed=seed, say=lambda text: typer.echo(text, err=as_json))
+    if as_json:
+        _print_json(
+            {
+                "table": _records(found.comparison.table),
+                "meaning": found.meaning,
+                "failed": found.failed,
+            }
+        )
+    if found.failed:
+        raise typer.Exit(1)
+
+
+# --- helpers ---------------------------------------------------------------------------
+_OPTIONS = (
+    "method", "chains", "draws", "warmup", "seed", "cores", "backend", "adapt_delta",
+    "max_treedepth", "timeout", "include",
+)  # fmt: skip
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in _OPTIONS if values[name] is not None}
+
+
+def _options(engines: list[str], given: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Give each engine the options it knows; one that none of them knows is an error."""
+    from bridge.engines import registry
+
+    known = {name: registry.get(name).options for name in engines}
+    for option in given:
+        if not any(option in options for options in known.values()):
+            raise OptionError(
+                f"{' and '.join(engines)} ha{'s' if len(engines) == 1 else 've'} no option "
+                f"--{option.replace('_', '-')}."
+            )
+    return {n: {o: v for o, v in given.items() if o in options} for n, options in known.items()}
+
+
+def _write(result: Result, folder: Path, name: str) -> None:
+    from bridge.files import write_text
+
+    result.save(folder / f"{name}.nc")
+    write_text(folder / f"{name}.csv", result.estimates.to_csv(index=False))
+    write_text(folder / f"{name}.txt", f"{result.native}\n\n{result.summary()}\n")
+
+
+def _as_json(result: Result) -> dict[str, Any]:
+    return {
+        "engine": result.engine,
+        "method": result.method,
+        "versions": dict(result.versions),
+        "seed": result.seed,
+        "settings": dict(result.settings),
+        "n_obs": result.n_obs,
+        "n_groups": result.n_groups,
+        "dropped_rows": result.dropped_rows,
+        "ml": dict(result.ml),
+        "warnings": list(result.warnings),
+        "estimates": _records(result.estimates),
+    }
+
+
+def _records(frame: Any) -> list[dict[str, Any]]:
+    """Return a frame as records; what is missing is null."""
+    import pandas as pd
+
+    return [
+        {str(k): None if pd.isna(v) else v for k, v in row.items()}
+        for row in frame.to_dict("records")
+    ]
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=float))
+
+
+def _say_error(error: BridgeError, where: str = "") -> None:
+    head = f"Error ({where}): " if where else "Error: "
+    typer.echo(head + str(error), err=True)
+    if _DEBUG:
+        traceback.print_exception(error)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except RequestError as error:
+        _say_error(error)
+        sys.exit(2)
+    except BridgeError as error:
+        _say_error(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("Stopped.", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

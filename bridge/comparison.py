@@ -1,0 +1,298 @@
+"""Results side by side, the published table beside them, and the verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bridge import arviz_compat, verdicts
+from bridge.errors import RequestError
+from bridge.result import Result
+from bridge.summary import aligned, digits
+
+if TYPE_CHECKING:
+    from bridge.published import PublishedTable
+
+#: What engines have in common: agreement within a set proves less.
+_SHARED = {frozenset(("brms", "stan")): "brms and stan share Stan's sampler and mathematics"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Results side by side.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        One row a parameter: parameter, scale, and for each result ``<label>`` and
+        ``<label> se``; with a published table also ``published`` and ``published se``.
+    verdicts : pandas.DataFrame
+        One row a pair and parameter: first, second, parameter, distance, unit, verdict.
+    logliks : pandas.DataFrame
+        One row a pair of maximum-likelihood fits: first, second, difference, verdict.
+    notes : tuple of str
+        Independence of the engines, and what cannot be compared.
+    printed : mapping
+        Published numbers as printed, by parameter and column of the table.
+    """
+
+    table: pd.DataFrame
+    verdicts: pd.DataFrame
+    logliks: pd.DataFrame
+    notes: tuple[str, ...]
+    printed: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def agree(self) -> bool:
+        """Whether no pair of engines differs (print is another matter)."""
+        between = self.verdicts[self.verdicts["second"] != "published"]
+        differ = (between["verdict"] == verdicts.DIFFER).any()
+        return not (differ or (self.logliks["verdict"] == verdicts.DIFFER).any())
+
+    def text(self) -> str:
+        """Return the table, scales beside the numbers, and the verdicts in sentences."""
+        labels = [c for c in self.table.columns[2:] if not c.endswith(" se")]
+        tall = max(label.count("\n") for label in labels) + 1
+        heads = [label.split("\n") for label in labels]
+        rows = [
+            ["", *(([""] * (tall - len(head)) + head)[line] for head in heads)]
+            for line in range(tall)
+        ]
+        for _, row in self.table.iterrows():
+            # the scale stands under the name, the error under the estimate
+            rows.append([row["parameter"], *(self._cell(row, label) for label in labels)])
+            rows.append(
+                [f"  {row['scale']}", *(self._cell(row, f"{label} se") for label in labels)]
+            )
+        lines = [
+            *aligned(rows),
+            "",
+            "In brackets: posterior SD or standard error, on the same scale.",
+        ]
+        return "\n".join([*lines, *self.sentences(), *self.notes])
+
+    def _cell(self, row: pd.Series, column: str) -> str:
+        if pd.isna(row[column]):
+            return ""
+        written = self.printed.get((row["parameter"], column), digits(row[column]))
+        return f"({written})" if column.endswith(" se") else written
+
+    def sentences(self) -> list[str]:
+        """Return one sentence for each pair."""
+        found = []
+        for (first, second), part in self.verdicts.groupby(["first", "second"], sort=False):
+            found.append(_sentence(str(first), str(second), part, self.logliks))
+        return found
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def __repr__(self) -> str:
+        return self.text()
+
+
+def make_comparison(
+    results: Sequence[Result], published: str | None = None, labels: Sequence[str] | None = None
+) -> Comparison:
+    """Compare results; see `bridge.compare`.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        Of the same rows. Verdicts are given between results of the same model.
+    published : str, optional
+        The name of a published table.
+    labels : sequence of str, optional
+        Headings; by default the engines' names.
+
+    Raises
+    ------
+    RequestError
+        Where there is nothing to compare, or the outcomes differ.
+    """
+    if not results or (len(results) == 1 and published is None):
+        raise RequestError("Nothing to compare: give two results, or one and a published table.")
+    _check_same_rows(results)
+    names = list(labels) if labels else _labels(results)
+    pairs, logliks, notes = [], [], []
+    for (a, first), (b, second) in combinations(list(zip(names, results, strict=True)), 2):
+        if _model(first) != _model(second):
+            continue
+        pairs += _pair(a, first, b, second)
+        logliks += _loglik(a, first, b, second)
+        shared = _SHARED.get(frozenset((first.engine, second.engine)))
+        if first.engine == second.engine:
+            shared = f"both fits are {first.engine}'s"
+        notes.append(
+            f"Independence: {shared or f'{first.engine} and {second.engine} share no code'}."
+        )
+    if any(_model(result) != _model(results[0]) for result in results):
+        notes.append("Verdicts are given within a model; the results are of different models.")
+    table = _table(names, results)
+    printed: dict[tuple[str, str], str] = {}
+    if published is not None:
+        more_pairs, table, printed, more_notes = _published(published, names, results, table)
+        pairs += more_pairs
+        notes += more_notes
+    columns = ["first", "second", "parameter", "distance", "unit", "verdict"]
+    return Comparison(
+        table,
+        pd.DataFrame(pairs, columns=columns),
+        pd.DataFrame(logliks, columns=["first", "second", "difference", "verdict"]),
+        tuple(dict.fromkeys(notes)),
+        printed,
+    )
+
+
+def _labels(results: Sequence[Result]) -> list[str]:
+    found: list[str] = []
+    for result in results:
+        name, number = result.engine, 1
+        if result.method == "REML":
+            name = f"{name} REML"
+        base = name
+        while name in found:
+            number += 1
+            name = f"{base} ({number})"
+        found.append(name)
+    return found
+
+
+def _model(result: Result) -> Any:
+    """Return what makes a model the same: all of the spec but its priors."""
+    return {k: v for k, v in result.spec.to_dict().items() if k != "priors"}
+
+
+def _check_same_rows(results: Sequence[Result]) -> None:
+    first = results[0]
+    for other in results[1:]:
+        if other.spec.outcome != first.spec.outcome:
+            raise RequestError(
+                f"The outcomes differ ({first.spec.outcome} and {other.spec.outcome}); results of "
+                "different outcomes cannot be compared."
+            )
+        ours, theirs = _outcome(first), _outcome(other)
+        if ours.shape != theirs.shape or not np.array_equal(ours, theirs):
+            raise RequestError(
+                f"The results are of different rows ({first.engine}: {first.n_obs}, "
+                f"{other.engine}: {other.n_obs}); fit both to the same rows in the same order."
+            )
+
+
+def _outcome(result: Result) -> np.ndarray:
+    observed = arviz_compat.groups_of(result.idata)["observed_data"]
+    return np.asarray(observed[result.spec.outcome].values)
+
+
+def _rows(result: Result) -> dict[str, dict[str, Any]]:
+    return {row["parameter"]: row for row in result.estimates.to_dict("records")}
+
+
+def _table(names: Sequence[str], results: Sequence[Result]) -> pd.DataFrame:
+    order: dict[str, str] = {}
+    for component in ("mean", "variance", "level2"):
+        for result in results:
+            part = result.estimates[result.estimates["component"] == component]
+            for parameter, scale in zip(part["parameter"], part["scale"], strict=True):
+                order.setdefault(parameter, scale)
+    table = pd.DataFrame({"parameter": list(order), "scale": list(order.values())}, dtype=object)
+    for name, result in zip(names, results, strict=True):
+        known = _rows(result)
+        for column, cell in ((name, "estimate"), (f"{name} se", "se")):
+            values = [known[p][cell] if p in known else None for p in order]
+            table[column] = pd.array([None if pd.isna(v) else v for v in values], dtype="Float64")
+    return table
+
+
+def _pair(a: str, first: Result, b: str, second: Result) -> list[tuple[Any, ...]]:
+    theirs, found = _rows(second), []
+    for parameter, row in _rows(first).items():
+        other = theirs[parameter]
+        bayes = [r.method == "posterior" for r in (first, second)]
+        if all(bayes):
+            verdict = verdicts.posteriors(row, other)
+        elif any(bayes):
+            ml, posterior = (other, row) if bayes[0] else (row, other)
+            verdict = verdicts.mixed(ml, posterior)
+        elif first.method != second.method:
+            verdict = verdicts.Verdict(verdicts.NOT_COMPARABLE, float("nan"), "ML against REML")
+        else:
+            verdict = verdicts.likelihoods(row, other)
+        found.append((a, b, parameter, verdict.distance, verdict.unit, verdict.verdict))
+    return found
+
+
+def _loglik(a: str, first: Result, b: str, second: Result) -> list[tuple[Any, ...]]:
+    if first.method != second.method or first.method == "posterior":
+        return []
+    gap = first.loglik - second.loglik
+    close = abs(gap) <= verdicts.LOGLIK_LIMIT
+    return [(a, b, gap, verdicts.AGREE if close else verdicts.DIFFER)]
+
+
+def _published(
+    name: str, labels: Sequence[str], results: Sequence[Result], table: pd.DataFrame
+) -> tuple[list[tuple[Any, ...]], pd.DataFrame, dict[tuple[str, str], str], list[str]]:
+    """Lay a published table beside the results; verdicts for results of its model."""
+    from bridge.published import load
+    from bridge.spec import ModelSpec
+
+    case = load(name)
+    model = {k: v for k, v in ModelSpec.from_dict(case.spec).to_dict().items() if k != "priors"}
+    value, spread = _printed(case, ("mean", "estimate")), _printed(case, ("sd", "se"))
+    table = table.copy()
+    printed: dict[tuple[str, str], str] = {}
+    for column, known in (("published", value), ("published se", spread)):
+        found = [known[p]["value"] if p in known else None for p in table["parameter"]]
+        table[column] = pd.array(found, dtype="Float64")
+        printed |= {(p, column): row["printed"] for p, row in known.items()}
+    pairs: list[tuple[Any, ...]] = []
+    for label, result in zip(labels, results, strict=True):
+        if _model(result) != model:
+            continue
+        for parameter, row in _rows(result).items():
+            if parameter not in value:
+                continue
+            number, half = value[parameter]["value"], value[parameter]["half_digit"]
+            has_sd = parameter in spread and _is_posterior(case)
+            sd = float(spread[parameter]["value"]) if has_sd else None
+            verdict = verdicts.printed(row, float(number), float(half), sd)
+            pairs.append(
+                (label, "published", parameter, verdict.distance, verdict.unit, verdict.verdict)
+            )
+    notes = [f"Published: {case.source}."]
+    if not pairs:
+        notes.append("No result is of the published model: no verdict about print.")
+    return pairs, table, printed, notes
+
+
+def _printed(case: PublishedTable, statistics: Sequence[str]) -> dict[str, dict[str, Any]]:
+    rows = case.frame[case.frame["statistic"].isin(list(statistics))]
+    return {row["parameter"]: row for row in rows.to_dict("records")}
+
+
+def _is_posterior(case: PublishedTable) -> bool:
+    return bool(case.settings.get("method", "posterior") == "posterior")
+
+
+def _sentence(first: str, second: str, part: pd.DataFrame, logliks: pd.DataFrame) -> str:
+    """Say in a sentence what the verdicts of one pair come to."""
+    said = (first.replace("\n", " "), second.replace("\n", " "))
+    counts = part["verdict"].value_counts()
+    judged = part[part["verdict"] != verdicts.NOT_COMPARABLE]
+    words = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
+    head = f"{said[0]} and {said[1]}: {words}"
+    if len(judged) and judged["distance"].notna().any():
+        worst = judged.loc[judged["distance"].idxmax()]
+        head += (
+            f" (furthest apart: {worst['parameter']}, {digits(worst['distance'])} {worst['unit']})"
+        )
+    match = logliks[(logliks["first"] == first) & (logliks["second"] == second)]
+    if len(match):
+        head += f"; log-likelihoods {digits(abs(match['difference'].iloc[0]))} apart"
+    return f"{head}."

@@ -1,0 +1,1 @@
+"""The engines; each knows itself alone."""

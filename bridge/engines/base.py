@@ -1,0 +1,194 @@
+"""The contract of an engine: translate, run, harmonise; everything else has a default."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bridge.design import Design
+from bridge.errors import OptionError, suggest
+from bridge.pointwise import INCLUDES
+
+if TYPE_CHECKING:
+    from bridge.result import Result
+
+#: Called with the share done (None where unknown) and a few words.
+Progress = Callable[[float | None, str], None]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of an engine.
+
+    Attributes
+    ----------
+    default : object
+        Its value where the user gives none; None means "left to the engine".
+    kind : {"count", "seed", "seconds", "choice", "choices", "share"}
+        What it must be.
+    meaning : str
+        In a few words.
+    choices : tuple of str
+        The values of a "choice", or those that "choices" may hold.
+    """
+
+    default: Any
+    kind: str
+    meaning: str
+    choices: tuple[str, ...] = ()
+
+    def check(self, name: str, value: Any) -> Any:
+        """Return the value, or raise `OptionError` with what it must be."""
+        if value is None and (self.default is None or self.kind == "seconds"):
+            return None
+        whole = isinstance(value, Integral) and not isinstance(value, bool)
+        real = isinstance(value, Real) and not isinstance(value, bool)
+        if self.kind == "choices":
+            return self._check_choices(name, value)
+        if self.kind == "count" and not (whole and value >= 1):
+            raise OptionError(
+                f"{name} ({self.meaning}) is a whole number of at least 1, not {value!r}."
+            )
+        if self.kind == "seed" and not (whole and 1 <= value < 2**31):
+            raise OptionError(f"{name} is a whole number from 1 to 2147483647, not {value!r}.")
+        if self.kind == "seconds" and not (real and value > 0):
+            raise OptionError(f"{name} is a number of seconds above zero, not {value!r}.")
+        if self.kind == "share" and not (real and 0 < value < 1):
+            raise OptionError(f"{name} is a number between 0 and 1, not {value!r}.")
+        if self.kind == "choice" and value not in self.choices:
+            raise OptionError(
+                f"{name} is one of {', '.join(self.choices)}, not {value!r}."
+                f"{suggest(str(value), self.choices)}"
+            )
+        if whole:
+            return int(value)
+        return float(value) if real else value
+
+    def _check_choices(self, name: str, value: Any) -> tuple[str, ...]:
+        several = (value,) if isinstance(value, str) else tuple(value)
+        for word in several:
+            if word not in self.choices:
+                raise OptionError(
+                    f"{name} ({self.meaning}) holds some of {', '.join(self.choices)}, not "
+                    f"{word!r}.{suggest(str(word), self.choices)}"
+                )
+        return several
+
+
+TIMEOUT = {"timeout": Option(None, "seconds", "the longest a fit may take, in seconds")}
+ML_OPTIONS = {
+    "method": Option("ML", "choice", "maximum or restricted maximum likelihood", ("ML", "REML")),
+    **TIMEOUT,
+}
+SAMPLER_OPTIONS = {
+    "chains": Option(4, "count", "independent chains"),
+    "draws": Option(1000, "count", "draws kept of each chain"),
+    "warmup": Option(1000, "count", "warm-up draws of each chain, not kept"),
+    "seed": Option(None, "seed", "seed of the sampler; drawn and recorded where none is given"),
+    "cores": Option(None, "count", "chains run side by side; as many as there are processors"),
+    "adapt_delta": Option(0.8, "share", "target acceptance rate"),
+    "max_treedepth": Option(10, "count", "longest trajectory, as a power of two"),
+    "include": Option((), "choices", "further groups of idata", INCLUDES),
+    **TIMEOUT,
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A translation: what will run, readable before it does.
+
+    Attributes
+    ----------
+    engine : str
+        The engine's name.
+    design : Design
+        The model on its data.
+    options : dict
+        Every option with its value.
+    native : str
+        The native call; printing the plan prints it.
+    call : dict
+        What the engine's runner is given.
+    """
+
+    engine: str
+    design: Design
+    options: Mapping[str, Any]
+    native: str
+    call: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.native
+
+    def __repr__(self) -> str:
+        return f"<Plan for {self.engine}>\n{self.native}"
+
+
+@dataclass(frozen=True)
+class RawFit:
+    """A fit as the engine said it, on the engine's own scale.
+
+    Attributes
+    ----------
+    values : dict
+        Estimates, draws, diagnostics: arrays and plain values.
+    versions : dict of str to str
+        Of the engine and what it runs on.
+    warnings : tuple of str
+        The engine's own.
+    messages : tuple of str
+        What else it said.
+    seconds : dict of str to float
+        Wall time by part ("total", "compile", "sampling").
+    """
+
+    values: Mapping[str, Any]
+    versions: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+class Engine(ABC):
+    """One engine; all about it stands in its own module."""
+
+    name: ClassVar[str]
+    options: ClassVar[Mapping[str, Option]]
+
+    def checked_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return every option with a checked value.
+
+        Raises
+        ------
+        OptionError
+            Where an option is unknown (the nearest is suggested) or out of range.
+        """
+        for name in given:
+            if name not in self.options:
+                raise OptionError(
+                    f"{self.name} has no option '{name}'.{suggest(name, self.options)} "
+                    f"It has: {', '.join(self.options)}."
+                )
+        return {
+            name: option.check(name, given.get(name, option.default))
+            for name, option in self.options.items()
+        }
+
+    def refusals(self, design: Design) -> list[str]:  # noqa: ARG002 - for those that have any
+        """Return further reasons, beyond the registry's features, why this cannot be fitted."""
+        return []
+
+    @abstractmethod
+    def translate(self, design: Design, options: Mapping[str, Any]) -> Plan:
+        """Word the model for the engine; pure."""
+
+    @abstractmethod
+    def run(self, plan: Plan, progress: Progress) -> RawFit:
+        """Run the plan; the only step that is not pure."""
+
+    @abstractmethod
+    def harmonise(self, raw: RawFit, plan: Plan) -> Result:
+        """Turn what the engine said into canonical names, scales and dims; pure."""

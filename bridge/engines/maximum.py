@@ -1,0 +1,103 @@
+"""Results of maximum likelihood: estimates, Wald intervals, the parameter covariance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bridge.engines.base import Plan, RawFit
+from bridge.engines.harmonise import Z95, data_groups, make_result, parameter_table
+from bridge.errors import HarmoniseError
+from bridge.result import Result
+
+
+@dataclass(frozen=True)
+class Row:
+    """One estimate of a maximum-likelihood fit; None is a cell the engine does not give."""
+
+    estimate: float
+    se: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    note: str = ""
+
+
+def wald(estimate: float, se: float | None, transformation: str = "", note: str = "") -> Row:
+    """Return a row with a 95% Wald interval on a stated transformation.
+
+    Parameters
+    ----------
+    estimate, se : float
+        On the canonical scale; the se is carried to the transformation by the delta method.
+    transformation : {"", "log", "atanh"}
+        Where the interval is symmetric.
+    note : str
+        What to say beside the row.
+    """
+    if se is None or not np.isfinite(se):
+        return Row(estimate, note=note or "no standard error")
+    if transformation == "log" and estimate > 0:
+        half = Z95 * se / estimate
+        lower, upper = estimate * np.exp(-half), estimate * np.exp(half)
+    elif transformation == "atanh" and abs(estimate) < 1:
+        half = Z95 * se / (1 - estimate**2)
+        lower, upper = np.tanh(np.arctanh(estimate) - half), np.tanh(np.arctanh(estimate) + half)
+    else:
+        transformation = ""  # at a boundary there is nothing to transform
+        lower, upper = estimate - Z95 * se, estimate + Z95 * se
+    said = f"interval on the {transformation} scale" if transformation else ""
+    return Row(estimate, se, float(lower), float(upper), "; ".join(filter(None, (note, said))))
+
+
+def ml_result(
+    plan: Plan,
+    raw: RawFit,
+    *,
+    rows: Sequence[Row],
+    covariance: pd.DataFrame,
+    group_effects: pd.DataFrame,
+    loglik: float,
+    n_parameters: int,
+    warnings: Sequence[str] = (),
+) -> Result:
+    """Return the result of a maximum-likelihood fit.
+
+    Parameters
+    ----------
+    plan, raw : Plan, RawFit
+        What was asked and answered.
+    rows : sequence of Row
+        In the order of `parameter_table`.
+    covariance : pandas.DataFrame
+        Of the estimates that have one, flat names.
+    group_effects : pandas.DataFrame
+        From `effects_frame`.
+    loglik, n_parameters
+        Of the fit.
+    warnings : sequence of str
+        In addition to the engine's own.
+    """
+    design = plan.design
+    table = parameter_table(design)
+    if len(table) != len(rows):
+        raise HarmoniseError(
+            f"{plan.engine} gave {len(rows)} estimates for {len(table)} parameters."
+        )
+    estimates = pd.DataFrame(table, columns=["parameter", "component", "scale"], dtype="object")
+    for name in ("estimate", "se", "lower", "upper"):
+        estimates[name] = pd.array([getattr(r, name) for r in rows], dtype="Float64")
+    estimates["note"] = pd.Series([r.note for r in rows], dtype="object")
+    return make_result(
+        plan,
+        raw,
+        str(plan.options["method"]),
+        estimates,
+        group_effects,
+        data_groups(design),
+        tuple(warnings) + tuple(raw.warnings),
+        parameter_covariance=covariance,
+        ml={"loglik": float(loglik), "n_parameters": int(n_parameters)},
+    )

@@ -1,0 +1,188 @@
+"""Results of samplers: draws on the canonical scales, transformed one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bridge import arviz_compat, names, scales
+from bridge.design import Design
+from bridge.engines.base import Plan, RawFit
+from bridge.engines.harmonise import (
+    data_groups,
+    group_effects,
+    make_result,
+    nullable,
+    parameter_table,
+)
+from bridge.errors import HarmoniseError
+from bridge.pointwise import make_groups
+from bridge.result import Result
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws on the canonical scales. C chains, D draws, J groups, q effects (u before v).
+
+    Attributes
+    ----------
+    gamma, delta : (C, D, p) and (C, D, k) arrays
+        Coefficients of the mean and of the log variance.
+    sd : (C, D, q) array
+        SDs of the effects; v on the log variance.
+    rho : (C, D, number of pairs) array
+        Correlations in the order of `Design.rho_pairs`.
+    effects : (C, D, J, q) array
+        Group effects.
+    sample_stats : dict of (C, D) arrays
+        In ArviZ's names.
+    nu : (C, D) array, optional
+        Degrees of freedom of Student-t effects.
+    """
+
+    gamma: np.ndarray
+    delta: np.ndarray
+    sd: np.ndarray
+    rho: np.ndarray
+    effects: np.ndarray
+    sample_stats: Mapping[str, np.ndarray] = field(default_factory=dict)
+    nu: np.ndarray | None = None
+
+
+def posterior_result(plan: Plan, raw: RawFit, draws: Draws) -> Result:
+    """Return the result of a sampler: draws transformed one by one, never summaries."""
+    design = plan.design
+    pairs = design.rho_pairs
+    matrices = scales.correlation_matrix(draws.rho, pairs, len(design.effects))
+    tau = scales.covariance_draws(draws.sd, matrices, design.tau_pairs)
+    stacked = np.concatenate([draws.gamma, draws.delta, tau, draws.rho], axis=-1)
+    table = parameter_table(design)
+    if draws.nu is not None:
+        stacked = np.concatenate([stacked, draws.nu[..., None]], axis=-1)
+        table = [*table, ("nu", "level2", scales.NU)]
+    if stacked.shape[-1] != len(table):
+        raise HarmoniseError(
+            f"{plan.engine} gave {stacked.shape[-1]} parameters for the {len(table)} of the spec."
+        )
+    posterior = _posterior(design, draws, tau)
+    groups = {"posterior": posterior, "sample_stats": _stats(draws)}
+    groups |= make_groups(design, posterior, plan.options["include"], plan.options["seed"])
+    estimates = posterior_estimates(stacked, table)
+    return make_result(
+        plan,
+        raw,
+        "posterior",
+        estimates,
+        _effect_summary(design, draws.effects),
+        {**groups, **data_groups(design)},
+        tuple(raw.warnings) + tuple(sampler_warnings(draws.sample_stats, estimates, plan.options)),
+    )
+
+
+def posterior_estimates(stacked: np.ndarray, table: Sequence[tuple[str, str, str]]) -> pd.DataFrame:
+    """Return the tidy estimates of draws (chain, draw, parameter): mean, SD, 95% equal-tailed."""
+    estimates = pd.DataFrame(
+        list(table), columns=["parameter", "component", "scale"], dtype="object"
+    )
+    flat = stacked.reshape(-1, stacked.shape[-1])
+    quantiles = np.quantile(flat, [0.025, 0.975], axis=0)
+    columns: dict[str, Any] = {
+        "estimate": flat.mean(axis=0),
+        "se": flat.std(axis=0, ddof=1) if len(flat) > 1 else np.full(flat.shape[1], np.nan),
+        "lower": quantiles[0],
+        "upper": quantiles[1],
+    }
+    found = [arviz_compat.diagnostics(stacked[..., i]) for i in range(stacked.shape[-1])]
+    for name in ("ess_bulk", "ess_tail", "r_hat", "mcse"):
+        columns[name] = np.array([d[name] for d in found])
+    for name, values in columns.items():
+        estimates[name] = nullable(values)
+    note = ["" if np.isfinite(d["mcse"]) else "too few or equal draws" for d in found]
+    estimates["note"] = pd.Series(note, dtype="object")
+    return estimates
+
+
+def _effect_summary(design: Design, effects: np.ndarray) -> pd.DataFrame:
+    flat = effects.reshape(effects.shape[0] * effects.shape[1], *effects.shape[2:])
+    quantiles = np.quantile(flat, [0.025, 0.975], axis=0)
+    spread = flat.std(axis=0, ddof=1) if len(flat) > 1 else np.full(flat.shape[1:], np.nan)
+    return group_effects(design, flat.mean(axis=0), spread, quantiles[0], quantiles[1])
+
+
+def _posterior(design: Design, draws: Draws, tau: np.ndarray) -> Any:
+    import xarray as xr
+
+    pairs, qu = design.rho_pairs, len(design.mean_effects)
+    group = design.spec.group or ""
+    data: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, str]]] = {}
+    coords: dict[str, list[str]] = {}
+
+    def add(name: str, values: np.ndarray, labels: Sequence[str], scale: str) -> None:
+        dim = names.VARIABLES[name][0]
+        if labels:
+            data[name] = (("chain", "draw", dim), values, {"scale": scale})
+            coords[dim] = list(labels)
+
+    add("gamma", draws.gamma, design.mean.labels, scales.GAMMA)
+    add("delta", draws.delta, design.variance.labels, scales.DELTA)
+    add("tau", tau, [design.pair_label(p) for p in design.tau_pairs], "variances and covariances")
+    add("rho", draws.rho, [design.pair_label(p) for p in pairs], scales.RHO)
+    if draws.nu is not None:
+        data["nu"] = (("chain", "draw"), draws.nu, {"scale": scales.NU})
+    for name, labels, part in (
+        ("u", design.mean_effects, draws.effects[..., :qu]),
+        ("v", design.variance_effects, draws.effects[..., qu:]),
+    ):
+        if labels:
+            dim = names.VARIABLES[name][1]
+            data[name] = (("chain", "draw", group, dim), part, {"scale": scales.EFFECT[name]})
+            coords[dim], coords[group] = list(labels), list(design.group_labels)
+    chains, kept = draws.gamma.shape[:2]
+    return xr.Dataset(data, {**coords, "chain": np.arange(chains), "draw": np.arange(kept)})
+
+
+def _stats(draws: Draws) -> Any:
+    import xarray as xr
+
+    chains, kept = draws.gamma.shape[:2]
+    data = {name: (("chain", "draw"), np.asarray(v)) for name, v in draws.sample_stats.items()}
+    return xr.Dataset(data, {"chain": np.arange(chains), "draw": np.arange(kept)})
+
+
+def sampler_warnings(
+    stats: Mapping[str, np.ndarray], estimates: pd.DataFrame, options: Mapping[str, Any]
+) -> list[str]:
+    """Return one sentence for each thing that went wrong in sampling, and what to do."""
+    said = []
+    divergent = np.asarray(stats.get("diverging", []))
+    if divergent.any():
+        said.append(
+            f"{int(divergent.sum())} of {divergent.size} draws diverged: the estimates may be "
+            "biased; raise adapt_delta or simplify the model."
+        )
+    limit = options["max_treedepth"]
+    deep = np.asarray(stats.get("tree_depth", [])) >= limit
+    if deep.any():
+        said.append(
+            f"{int(deep.sum())} of {deep.size} draws reached the maximum tree depth of {limit}: "
+            "the chains move slowly; raise max_treedepth."
+        )
+    known = estimates.dropna(subset=["r_hat", "ess_bulk"])
+    high, low = known[known["r_hat"] > 1.01], known[known["ess_bulk"] < 400]
+    if len(high):
+        worst = high.loc[high["r_hat"].astype(float).idxmax()]
+        said.append(
+            f"{len(high)} parameter(s) have R-hat above 1.01 (worst {worst['parameter']}: "
+            f"{worst['r_hat']:.3f}): the chains have not mixed; raise warmup and draws."
+        )
+    if len(low):
+        worst = low.loc[low["ess_bulk"].astype(float).idxmin()]
+        said.append(
+            f"{len(low)} parameter(s) have fewer than 400 effective draws (fewest "
+            f"{worst['parameter']}: {worst['ess_bulk']:.0f}): raise draws."
+        )
+    return said

@@ -1,0 +1,118 @@
+"""The vocabulary: variables, dims and labels of every result.
+
+Labels are made here, from the spec, before a fit, and carried by a map; no
+label is ever taken apart again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+#: Variable -> its dims after chain and draw. ``<group>`` is the grouping column's name.
+VARIABLES = {
+    "gamma": ("mean_term",),
+    "delta": ("variance_term",),
+    "tau": ("tau_pair",),
+    "rho": ("rho_pair",),
+    "kappa": ("kappa_term",),
+    "lambda_": ("latent_term",),
+    "nu": (),
+    "pi": ("latent_class",),
+    "u": ("<group>", "mean_effect"),
+    "v": ("<group>", "variance_effect"),
+}
+
+#: What each variable stands for, in the README's notation table.
+MEANINGS = {
+    "gamma": ("mean coefficients", "outcome units"),
+    "delta": ("coefficients of the log of the level-1 variance", "log variance (never log SD)"),
+    "tau": (
+        "level-2 variances and covariances of the effects u (mean) and v (log variance)",
+        "variances and covariances; v on the log-variance scale",
+    ),
+    "rho": ("level-2 correlations", "correlation"),
+    "kappa": ("coefficients of level-2 functions", "log variance or atanh correlation"),
+    "lambda_": ("effects of u in the variance function", "log variance per unit of u"),
+    "nu": ("degrees of freedom of Student-t effects", "-"),
+    "pi": ("weights of latent classes", "probability"),
+    "u": ("group effects in the mean", "outcome units"),
+    "v": ("group effects in the log variance", "log variance"),
+}
+
+_DIMS = {dim for dims in VARIABLES.values() for dim in dims if not dim.startswith("<")}
+
+_DATA = {
+    "mean_design",
+    "variance_design",
+    "mean_effect_design",
+    "variance_effect_design",
+    "group_index",
+}
+
+#: Names a data column must not have, because a result uses them.
+RESERVED = frozenset(VARIABLES) | _DIMS | _DATA | {"chain", "draw", "obs", "Intercept"}
+
+INTERCEPT = "Intercept"
+
+_PLAIN = frozenset(" _.,:()[]+-*/^~|<>=%")
+
+
+def flat(variable: str, label: str | None = None) -> str:
+    """Return the flat name of an element, as a row of ``arviz.summary`` has it.
+
+    Examples
+    --------
+    >>> flat("gamma", "sector")
+    'gamma[sector]'
+    >>> flat("nu")
+    'nu'
+    """
+    return variable if label is None else f"{variable}[{label}]"
+
+
+def effect(letter: str, term: str) -> str:
+    """Return the label of a group effect, for example ``u:Intercept``."""
+    return f"{letter}:{term}"
+
+
+def pair(first: str, second: str) -> str:
+    """Return the label of a pair of effects, for example ``u:Intercept,v:Intercept``."""
+    return f"{first},{second}"
+
+
+def comment(text: str) -> str:
+    """Return a text of the user's as a comment of code can hold it: one line, no sign of code."""
+    return "".join(c if c.isalnum() or c in _PLAIN else "?" for c in text)
+
+
+def pair_indices(block: Sequence[int], diagonal: bool) -> list[tuple[int, int]]:
+    """Return the pairs of effects that are not zero by the spec, row by row.
+
+    Parameters
+    ----------
+    block : sequence of int
+        The block of each effect; effects of different blocks are independent.
+    diagonal : bool
+        With the diagonal (``tau``) or without it (``rho``).
+
+    Returns
+    -------
+    list of (int, int)
+        (earlier, later) positions, in the order of the lower triangle by rows.
+    """
+    pairs = []
+    for later in range(len(block)):
+        for earlier in range(later + (1 if diagonal else 0)):
+            if block[earlier] == block[later]:
+                pairs.append((earlier, later))
+    return pairs
+
+
+def notation_table() -> str:
+    """Return the vocabulary as a Markdown table: variable, dims, what it is, its scale."""
+    rows = [["variable", "dims", "what", "scale"], ["---"] * 4]
+    for name, dims in VARIABLES.items():
+        what, scale = MEANINGS[name]
+        shown = ", ".join(d.replace("<group>", "the grouping column") for d in dims) or "-"
+        rows.append([f"`{name}`", shown, what, scale])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -1,0 +1,134 @@
+"""What a posterior says row by row: log-likelihoods, replicated outcomes, log priors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bridge import names
+from bridge.design import Design
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+#: What a fit can add to its idata on request.
+INCLUDES = ("log_likelihood", "posterior_predictive", "log_prior")
+
+_LOG_2PI = float(np.log(2 * np.pi))
+
+
+def predictors(
+    design: Design, gamma: np.ndarray, delta: np.ndarray, effects: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the log variance of every row, given the group effects.
+
+    Parameters
+    ----------
+    design : Design
+        N rows, J groups.
+    gamma, delta : (..., p) and (..., k) arrays
+        Coefficients, canonical scale.
+    effects : (..., J, q) array
+        Group effects, u before v.
+
+    Returns
+    -------
+    mean, log_variance : (..., N) arrays
+    """
+    qu = len(design.mean_effects)
+    mean = gamma @ design.mean.matrix.T
+    log_variance = delta @ design.variance.matrix.T
+    for position in range(qu):
+        mean = mean + effects[..., design.group, position] * design.Z[:, position]
+    for position in range(effects.shape[-1] - qu):
+        column = effects[..., design.group, qu + position]
+        log_variance = log_variance + column * design.A[:, position]
+    return mean, log_variance
+
+
+def make_groups(
+    design: Design,
+    posterior: xr.Dataset,
+    include: Iterable[str],
+    seed: int,
+) -> dict[str, Any]:
+    """Return the groups of idata that were asked for.
+
+    Parameters
+    ----------
+    design : Design
+        The model on its data.
+    posterior : xarray.Dataset
+        Draws on the canonical scales.
+    include : iterable of str
+        Of `INCLUDES`.
+    seed : int
+        For ``posterior_predictive``: the same seed gives the same outcomes.
+
+    Returns
+    -------
+    dict of str to xarray.Dataset
+        ``log_likelihood``: the outcome's log density of each row given the group effects;
+        ``posterior_predictive``: a new outcome of each row for the same groups; ``log_prior``:
+        the log prior density of gamma, delta and the SDs by element, on the canonical scale.
+    """
+    import xarray as xr
+
+    found: dict[str, Any] = {}
+    rows = set(include) & {"log_likelihood", "posterior_predictive"}
+    coords = {"chain": posterior["chain"].values, "draw": posterior["draw"].values}
+    if rows:
+        gamma, delta = posterior["gamma"].values, posterior["delta"].values
+        mean, log_variance = predictors(design, gamma, delta, _effects(design, posterior))
+        values = {}
+        if "log_likelihood" in rows:
+            squares = (design.y - mean) ** 2 * np.exp(-log_variance)
+            values["log_likelihood"] = -0.5 * (_LOG_2PI + log_variance + squares)
+        if "posterior_predictive" in rows:
+            noise = np.random.default_rng(seed).standard_normal(mean.shape)
+            values["posterior_predictive"] = mean + np.exp(0.5 * log_variance) * noise
+        for name, array in values.items():
+            data = {design.spec.outcome: (("chain", "draw", "obs"), array)}
+            found[name] = xr.Dataset(data, {**coords, "obs": obs_labels(design)})
+    if "log_prior" in include:
+        found["log_prior"] = _log_prior(design, posterior, coords)
+    return found
+
+
+def _effects(design: Design, posterior: xr.Dataset) -> np.ndarray:
+    parts = [posterior[name].values for name in ("u", "v") if name in posterior]
+    shape = (*posterior["gamma"].shape[:2], len(design.group_labels), 0)
+    return np.concatenate(parts, axis=-1) if parts else np.zeros(shape)
+
+
+def _log_prior(design: Design, posterior: xr.Dataset, coords: dict[str, Any]) -> xr.Dataset:
+    import xarray as xr
+
+    priors = design.priors
+    diagonal = [names.pair(e, e) for e in design.effects]
+    columns = {
+        "gamma": ("mean_term", posterior["gamma"].values, priors.gamma),
+        "delta": ("variance_term", posterior["delta"].values, priors.delta),
+    }
+    labels = {"mean_term": list(design.mean.labels), "variance_term": list(design.variance.labels)}
+    if diagonal:
+        sd = np.sqrt(posterior["tau"].sel(tau_pair=diagonal).values)
+        columns["sd"] = ("effect", sd, priors.sd)
+        labels["effect"] = list(design.effects)
+    data = {}
+    for name, (dim, values, each) in columns.items():
+        density = [prior.log_density(values[..., i]) for i, prior in enumerate(each)]
+        data[name] = (("chain", "draw", dim), np.stack(density, axis=-1))
+    return xr.Dataset(data, {**coords, **labels})
+
+
+def obs_labels(design: Design) -> Any:
+    """Return the user's index as a coordinate a file can hold: whole numbers, or text."""
+    import pandas as pd
+
+    index = design.index
+    if not isinstance(index, pd.MultiIndex) and pd.api.types.is_integer_dtype(index.dtype):
+        return index.to_numpy(dtype=np.int64)
+    return [", ".join(map(str, i)) if isinstance(i, tuple) else str(i) for i in index]

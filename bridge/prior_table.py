@@ -1,0 +1,51 @@
+"""The priors in use, as a table a person can read."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bridge import names, scales
+from bridge.design import Design
+
+
+def prior_table(design: Design) -> pd.DataFrame:
+    """Return every parameter with its prior on the canonical scale.
+
+    Parameters
+    ----------
+    design : Design
+        The model on its data; data decide the scale of the default prior of SD(u).
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns parameter, prior, scale, source ("default" or "user").
+    """
+    priors = design.priors
+    rows: list[tuple[str, str, str, str]] = []
+
+    def add(parameter: str, prior: str, scale: str, *keys: str) -> None:
+        source = "user" if any(key in priors.set_by_user for key in keys) else "default"
+        rows.append((parameter, prior, scale, source))
+
+    for variable, labels, scale in (
+        ("gamma", design.mean.labels, scales.GAMMA),
+        ("delta", design.variance.labels, scales.DELTA),
+    ):
+        for label, prior in zip(labels, getattr(priors, variable), strict=True):
+            flat = names.flat(variable, label)
+            add(flat, str(prior), scale, variable, flat)
+    for effect, prior in zip(design.effects, priors.sd, strict=True):
+        letter, _, term = effect.partition(":")
+        add(
+            f"sd[{effect}]",
+            str(prior),
+            scales.EFFECT[letter],
+            f"sd_{letter}",
+            f"sd_{letter}[{term}]",
+        )
+    if design.rho_pairs:
+        add("rho", f"lkj({priors.lkj:g})", scales.RHO, "rho")
+    if design.spec.random_effects == "student_t":
+        add("nu", str(priors.nu), scales.NU, "nu")
+    return pd.DataFrame(rows, columns=["parameter", "prior", "scale", "source"])

@@ -1,0 +1,335 @@
+"""Priors, always on the canonical scale; each engine carries them to its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bridge.errors import PriorError, suggest
+
+#: Family -> the names of its parameters.
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "flat": (),
+    "normal": ("mean", "sd"),
+    "student_t": ("df", "location", "scale"),
+    "half_normal": ("location", "scale"),
+    "half_t": ("df", "location", "scale"),
+    "exponential": ("rate",),
+    "lkj": ("eta",),
+    "gamma": ("shape", "rate"),
+}
+_MUST_BE_POSITIVE = {"sd", "df", "scale", "rate", "eta", "shape"}
+
+#: What a prior can be set on -> the families it can take, and what it is.
+TARGETS: dict[str, tuple[tuple[str, ...], str]] = {
+    "gamma": (("flat", "normal", "student_t"), "mean coefficients, outcome units"),
+    "delta": (("flat", "normal", "student_t"), "variance coefficients, log variance"),
+    "sd_u": (("half_t", "half_normal", "exponential", "flat"), "SDs of u, outcome units"),
+    "sd_v": (("half_t", "half_normal", "exponential", "flat"), "SDs of v, log variance"),
+    "rho": (("lkj",), "correlations of (u, v), one correlation matrix for each set"),
+    "nu": (("gamma",), "degrees of freedom of Student-t effects, above 1"),
+}
+_TEXT = re.compile(r"\s*(?P<family>[A-Za-z][\w-]*)\s*(?:\((?P<arguments>[^()]*)\))?\s*")
+_KEY = re.compile(r"(?P<target>\w+)(?:\[(?P<element>.*)\])?")
+
+
+@dataclass(frozen=True)
+class Prior:
+    """One distribution, such as ``half_t(3, 0, 2.5)``.
+
+    Attributes
+    ----------
+    family : str
+        A key of `FAMILIES`.
+    parameters : tuple of float
+        In the order `FAMILIES` gives; scales as the parameter's canonical scale.
+    """
+
+    family: str
+    parameters: tuple[float, ...] = ()
+
+    def __str__(self) -> str:
+        if not self.parameters:
+            return self.family
+        return f"{self.family}({', '.join(number(p) for p in self.parameters)})"
+
+    def divided(self, factor: float) -> Prior:
+        """Return the prior of ``x / factor`` where this is the prior of ``x``.
+
+        Examples
+        --------
+        >>> str(Prior("normal", (0.0, 1.0)).divided(2.0))
+        'normal(0, 0.5)'
+        """
+        p = self.parameters
+        if self.family in ("normal", "half_normal"):
+            return Prior(self.family, (p[0] / factor, p[1] / factor))
+        if self.family in ("student_t", "half_t"):
+            return Prior(self.family, (p[0], p[1] / factor, p[2] / factor))
+        if self.family == "exponential":
+            return Prior(self.family, (p[0] * factor,))
+        return self
+
+    def log_density(self, x: np.ndarray) -> np.ndarray:
+        """Return the log density at ``x`` (normalised, but for ``flat``, which is zero).
+
+        Half families are densities on x > 0. ``lkj`` is a density of a matrix and is not here.
+        """
+        from scipy import stats
+
+        p, x = self.parameters, np.asarray(x, dtype=float)
+        if self.family == "flat":
+            return np.zeros_like(x)
+        if self.family in ("normal", "half_normal"):
+            value = stats.norm.logpdf(x, p[0], p[1])
+        elif self.family in ("student_t", "half_t"):
+            value = stats.t.logpdf(x, p[0], p[1], p[2])
+        elif self.family == "exponential":
+            return np.asarray(stats.expon.logpdf(x, scale=1 / p[0]))
+        elif self.family == "gamma":
+            return np.asarray(stats.gamma.logpdf(x, p[0], scale=1 / p[1]))
+        else:
+            raise ValueError(f"{self.family} is not a density of single numbers")
+        half = self.family.startswith("half")
+        return np.where(x < 0, -np.inf, value + np.log(2.0)) if half else np.asarray(value)
+
+
+def number(value: float) -> str:
+    """Write a number of a prior: shortest text that reads back as the same number."""
+    return (
+        str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
+    )
+
+
+def parse(text: str | Prior, target: str) -> Prior:
+    """Read a prior such as ``"normal(0, 2.5)"`` for a kind of parameter.
+
+    Parameters
+    ----------
+    text : str or Prior
+        The prior.
+    target : str
+        A key of `TARGETS`.
+
+    Returns
+    -------
+    Prior
+
+    Raises
+    ------
+    PriorError
+        Where the family is unknown or not one for this parameter, or a number is wrong.
+    """
+    if isinstance(text, Prior):
+        text = str(text)
+    match = _TEXT.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise PriorError(f"{target}: {text!r} is not a prior; write it like normal(0, 2.5).")
+    family, allowed = match["family"], TARGETS[target][0]
+    if family not in FAMILIES:
+        raise PriorError(
+            f"{target}: there is no prior called '{family}'.{suggest(family, FAMILIES)} "
+            f"On {target} there are: {', '.join(allowed)}."
+        )
+    if family not in allowed:
+        near = {"student_t": "half_t", "normal": "half_normal"}.get(family, "")
+        hint = f" Did you mean '{near}'?" if near in allowed else ""
+        raise PriorError(
+            f"{target}: {family} is not a prior for {TARGETS[target][1]}.{hint} "
+            f"There are: {', '.join(allowed)}."
+        )
+    return Prior(family, _parameters(family, match["arguments"], f"{target}: {text}"))
+
+
+def _parameters(family: str, arguments: str | None, where: str) -> tuple[float, ...]:
+    names = FAMILIES[family]
+    written = [a.strip() for a in arguments.split(",")] if arguments and arguments.strip() else []
+    try:
+        values = tuple(float(a) for a in written)
+    except ValueError:
+        raise PriorError(f"{where}: the parameters of a prior are numbers.") from None
+    if family == "half_normal" and len(values) == 1:
+        values = (0.0, *values)
+    if len(values) != len(names):
+        raise PriorError(f"{where}: {family} takes {len(names)} number(s): {', '.join(names)}.")
+    for name, value in zip(names, values, strict=True):
+        positive = name in _MUST_BE_POSITIVE
+        if not np.isfinite(value) or (positive and value <= 0):
+            wanted = "a number above zero" if positive else "a finite number"
+            raise PriorError(f"{where}: the {name} of {family} must be {wanted}.")
+    if family.startswith("half") and values[names.index("location")] != 0:
+        raise PriorError(f"{where}: a half distribution has location 0.")
+    return values
+
+
+class Priors(Mapping[str, str]):
+    """Priors on the canonical scale, by kind of parameter or by element.
+
+    Parameters
+    ----------
+    settings : mapping of str to str, optional
+        Keys are ``gamma``, ``delta``, ``sd_u``, ``sd_v``, ``rho``, ``nu``, or an element:
+        ``gamma[sector]``, ``delta[sector]``, ``sd_u[Intercept]``, ``sd_v[ses]``.
+    **more : str
+        The same as keywords.
+
+    Raises
+    ------
+    PriorError
+        Where a key or a prior is misspelt or impossible; the nearest is suggested.
+
+    Examples
+    --------
+    >>> Priors(delta="normal(0, 2)", sd_v="exponential(2)")
+    Priors(delta='normal(0, 2)', sd_v='exponential(2)')
+    """
+
+    def __init__(self, settings: Mapping[str, str] | None = None, /, **more: str) -> None:
+        if settings is not None and not isinstance(settings, Mapping):
+            raise PriorError(
+                f'Priors are a mapping, as {{"gamma": "normal(0, 10)"}}, not {settings!r}.'
+            )
+        checked: dict[str, Prior] = {}
+        for key, value in {**(settings or {}), **more}.items():
+            checked[key] = parse(value, _target(key))
+        self._priors = dict(sorted(checked.items()))
+
+    def prior(self, key: str) -> Prior | None:
+        """Return the prior set for a key, or None."""
+        return self._priors.get(key)
+
+    def __getitem__(self, key: str) -> str:
+        return str(self._priors[key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._priors)
+
+    def __len__(self) -> int:
+        return len(self._priors)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._priors.items()))
+
+    def __repr__(self) -> str:
+        if any("[" in key for key in self):
+            return f"Priors({ {key: self[key] for key in self} })".replace("( ", "(").replace(
+                " )", ")"
+            )
+        return f"Priors({', '.join(f'{key}={self[key]!r}' for key in self)})"
+
+
+def _target(key: str) -> str:
+    match = _KEY.fullmatch(key)
+    target = match["target"] if match else key
+    if target not in TARGETS:
+        raise PriorError(
+            f"There is no parameter called '{key}' to set a prior on.{suggest(target, TARGETS)} "
+            f"There are: {', '.join(TARGETS)}, and elements such as gamma[sector] or "
+            "sd_u[Intercept]."
+        )
+    if match and match["element"] is not None and target in ("rho", "nu"):
+        raise PriorError(f"A prior on {target} holds for all of it: write {target}, not {key}.")
+    return target
+
+
+@dataclass(frozen=True)
+class ResolvedPriors:
+    """The priors of one model on one data set, every number known.
+
+    Attributes
+    ----------
+    gamma, delta : tuple of Prior
+        One for each coefficient, canonical scale.
+    sd : tuple of Prior
+        One for each effect, u before v, canonical scale.
+    lkj : float
+        The shape of the LKJ prior on each correlation matrix.
+    nu : Prior
+        The prior of the degrees of freedom, where effects are Student-t.
+    set_by_user : frozenset of str
+        The keys the user set.
+    """
+
+    gamma: tuple[Prior, ...]
+    delta: tuple[Prior, ...]
+    sd: tuple[Prior, ...]
+    lkj: float
+    nu: Prior
+    set_by_user: frozenset[str]
+
+
+def _elements(target: str, terms: Sequence[str]) -> list[str]:
+    return [f"{target}[{term}]" for term in terms]
+
+
+def resolve(
+    priors: Priors,
+    mean_terms: Sequence[str],
+    variance_terms: Sequence[str],
+    mean_effects: Sequence[str],
+    variance_effects: Sequence[str],
+    outcome_mad: float,
+    *,
+    correlated: bool = True,
+    student_t: bool = True,
+) -> ResolvedPriors:
+    """Fill in the defaults and give every parameter its prior.
+
+    Defaults: coefficients flat; SD(u) half_t(3, 0, 2.5 MAD of the outcome); SD(v)
+    half_t(3, 0, 1); correlations lkj(1); nu gamma(2, 0.1).
+
+    Parameters
+    ----------
+    priors : Priors
+        What the user set.
+    mean_terms, variance_terms : sequence of str
+        Terms of gamma and of delta.
+    mean_effects, variance_effects : sequence of str
+        Terms of u and of v (without ``u:`` and ``v:``).
+    outcome_mad : float
+        Median absolute deviation of the outcome, times 1.4826, outcome units.
+    correlated, student_t : bool
+        Whether the model has correlations, and Student-t effects, to set a prior on.
+
+    Raises
+    ------
+    PriorError
+        Where a prior is set on an element the model does not have.
+    """
+    elements = {
+        "gamma": mean_terms,
+        "delta": variance_terms,
+        "sd_u": mean_effects,
+        "sd_v": variance_effects,
+    }
+    defaults = {
+        "gamma": Prior("flat"),
+        "delta": Prior("flat"),
+        "sd_u": Prior("half_t", (3.0, 0.0, float(f"{2.5 * outcome_mad:.6g}"))),
+        "sd_v": Prior("half_t", (3.0, 0.0, 1.0)),
+    }
+    known = [name for t, terms in elements.items() if terms for name in (t, *_elements(t, terms))]
+    known += ["rho"] * correlated + ["nu"] * student_t
+    for key in priors:
+        if key not in known:
+            raise PriorError(
+                f"A prior is set on {key}, which this model does not have."
+                f"{suggest(key, known)} It has: {', '.join(known)}."
+            )
+
+    def of(target: str) -> tuple[Prior, ...]:
+        whole = priors.prior(target) or defaults[target]
+        return tuple(priors.prior(f"{target}[{e}]") or whole for e in elements[target])
+
+    lkj = priors.prior("rho") or Prior("lkj", (1.0,))
+    return ResolvedPriors(
+        gamma=of("gamma"),
+        delta=of("delta"),
+        sd=of("sd_u") + of("sd_v"),
+        lkj=lkj.parameters[0],
+        nu=priors.prior("nu") or Prior("gamma", (2.0, 0.1)),
+        set_by_user=frozenset(priors),
+    )

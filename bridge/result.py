@@ -1,0 +1,349 @@
+"""The result of a fit: canonical names, scales and dims, whichever engine it came from."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bridge import arviz_compat, names
+from bridge.errors import DataFileError, NotAvailable, OutputError, ResultVersionError
+from bridge.spec import ModelSpec
+
+FORMAT = 1
+_ATTRIBUTE = "bridge"
+_ML = ("ML", "REML")
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One fitted model.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+        What was asked.
+    engine : str
+        Which engine answered.
+    method : {"ML", "REML", "posterior"}
+        What the estimates are; the estimate of a posterior is its mean.
+    estimates : pandas.DataFrame
+        One row a parameter: parameter, component, scale, estimate, se, lower, upper (95%),
+        for a posterior also ess_bulk, ess_tail, r_hat, mcse; and note. ``<NA>`` where an
+        engine does not give a cell; ``note`` says why.
+    group_effects : pandas.DataFrame
+        u and v by group: group, effect, scale, estimate, se, lower, upper.
+    idata : arviz.InferenceData or xarray.DataTree
+        ``posterior`` and ``sample_stats`` (posteriors alone), ``observed_data``,
+        ``constant_data``.
+    effects : tuple of str
+        Labels of the group effects, u before v.
+    n_obs, n_groups, dropped_rows : int
+        Rows used, groups, rows left out for missing values.
+    settings : dict
+        The engine's options with their values.
+    versions : dict
+        Of the engine and what it runs on.
+    seed : int or None
+        The sampler's seed.
+    warnings : tuple of str
+        What went wrong or may have; shown in the summary.
+    messages : tuple of str
+        What else the engine said; not shown in the summary.
+    native : str
+        The native call.
+    seconds : dict
+        Wall time by part.
+    parameter_covariance : pandas.DataFrame or None
+        Covariance of the estimates of an ML fit, canonical scales, flat names.
+    ml : dict
+        loglik and n_parameters of an ML fit.
+    """
+
+    spec: ModelSpec
+    engine: str
+    method: str
+    estimates: pd.DataFrame
+    group_effects: pd.DataFrame
+    idata: Any
+    effects: tuple[str, ...]
+    n_obs: int
+    n_groups: int
+    dropped_rows: int
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    seed: int | None
+    warnings: tuple[str, ...]
+    messages: tuple[str, ...]
+    native: str
+    seconds: Mapping[str, float]
+    parameter_covariance: pd.DataFrame | None = None
+    ml: Mapping[str, float] = field(default_factory=dict)
+
+    # --- likelihood -----------------------------------------------------------------
+    @property
+    def loglik(self) -> float:
+        """The maximised log-likelihood (with ``method="REML"`` the restricted one)."""
+        return self._ml("loglik", "log-likelihood")
+
+    @property
+    def deviance(self) -> float:
+        """Minus twice the maximised log-likelihood."""
+        return -2.0 * self._ml("loglik", "deviance")
+
+    @property
+    def aic(self) -> float:
+        """Deviance plus twice the number of parameters (fixed ones counted, also for REML)."""
+        return -2.0 * self._ml("loglik", "AIC") + 2.0 * self._ml("n_parameters", "AIC")
+
+    @property
+    def bic(self) -> float:
+        """Deviance plus the number of parameters times the log of the rows used."""
+        penalty = np.log(self.n_obs) * self._ml("n_parameters", "BIC")
+        return float(-2.0 * self._ml("loglik", "BIC") + penalty)
+
+    def _ml(self, key: str, what: str) -> float:
+        if key not in self.ml:
+            raise NotAvailable(
+                f"A {self.method} fit by {self.engine} has no {what}: that belongs to maximum "
+                "likelihood. Fit with lme4 or nlme for it."
+            )
+        return float(self.ml[key])
+
+    # --- pieces ------------------------------------------------------------------------
+    def estimate(self, parameter: str) -> float:
+        """Return the estimate of one parameter by its flat name, such as ``gamma[sector]``.
+
+        Raises
+        ------
+        NotAvailable
+            Where there is none of that name.
+        """
+        row = self.estimates.loc[self.estimates["parameter"] == parameter, "estimate"]
+        if row.empty:
+            from bridge.errors import suggest
+
+            known = list(self.estimates["parameter"])
+            raise NotAvailable(f"There is no parameter '{parameter}'.{suggest(parameter, known)}")
+        return float(row.iloc[0])
+
+    def covariance(self) -> pd.DataFrame:
+        """Return the estimated level-2 covariance matrix of (u, v); zero where the spec says so.
+
+        Scales: u in outcome units, v on the log variance. For Student-t effects it is the
+        scale matrix.
+        """
+        matrix = pd.DataFrame(0.0, index=list(self.effects), columns=list(self.effects))
+        found = dict(zip(self.estimates["parameter"], self.estimates["estimate"], strict=True))
+        for later, second in enumerate(self.effects):
+            for first in self.effects[: later + 1]:
+                value = found.get(names.flat("tau", names.pair(first, second)), 0.0)
+                matrix.loc[first, second] = matrix.loc[second, first] = float(value)
+        return matrix
+
+    def asymptotic_draws(self, draws: int = 4000, seed: int = 0) -> pd.DataFrame:
+        """Return normal draws around maximum-likelihood estimates; labelled, not a posterior.
+
+        Parameters
+        ----------
+        draws : int
+            How many.
+        seed : int
+            The same seed gives the same draws.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One column a parameter with a known covariance, canonical scales.
+
+        Raises
+        ------
+        NotAvailable
+            Where the result is a posterior, which has draws of its own.
+        """
+        if self.method not in _ML or self.parameter_covariance is None:
+            raise NotAvailable(
+                f"Asymptotic draws are for maximum-likelihood fits; {self.engine} has draws in "
+                "idata."
+            )
+        labels = list(self.parameter_covariance.index)
+        mean = [self.estimate(label) for label in labels]
+        rng = np.random.default_rng(seed)
+        values = rng.multivariate_normal(mean, self.parameter_covariance.to_numpy(), draws)
+        frame = pd.DataFrame(values, columns=labels)
+        frame.attrs["kind"] = (
+            f"asymptotic normal draws around {self.method} estimates of {self.engine}"
+        )
+        return frame
+
+    # --- to read -----------------------------------------------------------------------
+    def summary(self) -> str:
+        """Return as text what was fitted, how it went, and every estimate with its scale."""
+        from bridge.summary import summary_text
+
+        return summary_text(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Result of {self.engine} ({self.method}): {len(self.estimates)} parameters, "
+            f"{self.n_obs} rows, {self.n_groups} groups; print(result.summary()) shows it>"
+        )
+
+    # --- to keep -----------------------------------------------------------------------
+    def save(self, path: str | Path) -> Path:
+        """Write the result to one netCDF file, whole or not at all.
+
+        Raises
+        ------
+        OutputError
+            Where it cannot be written.
+        """
+        target = Path(path)
+        groups = arviz_compat.groups_of(self.idata)
+        tree = arviz_compat.make_tree(groups, {_ATTRIBUTE: json.dumps(self._as_json())})
+        try:
+            handle, temporary = tempfile.mkstemp(dir=target.parent, suffix=".part")
+            os.close(handle)
+        except OSError as error:
+            raise OutputError(
+                f"The result cannot be written to {target}: {error.strerror or error}."
+            ) from None
+        try:
+            tree.to_netcdf(temporary, engine="h5netcdf")
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, target)
+        except (OSError, ValueError) as error:  # a label may hold what a file cannot
+            Path(temporary).unlink(missing_ok=True)
+            raise OutputError(f"The result cannot be written to {target}: {error}.") from None
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        return target
+
+    def _as_json(self) -> dict[str, Any]:
+        from bridge import __version__
+
+        covariance = self.parameter_covariance
+        return {
+            "format": FORMAT,
+            "bridge": __version__,
+            "spec": self.spec.to_dict(),
+            "engine": self.engine,
+            "method": self.method,
+            "estimates": _frame_to_json(self.estimates),
+            "group_effects": _frame_to_json(self.group_effects),
+            "effects": list(self.effects),
+            "n_obs": self.n_obs,
+            "n_groups": self.n_groups,
+            "dropped_rows": self.dropped_rows,
+            "settings": dict(self.settings),
+            "versions": dict(self.versions),
+            "seed": self.seed,
+            "warnings": list(self.warnings),
+            "messages": list(self.messages),
+            "native": self.native,
+            "seconds": dict(self.seconds),
+            "parameter_covariance": None
+            if covariance is None
+            else {"labels": list(covariance.index), "values": covariance.to_numpy().tolist()},
+            "ml": dict(self.ml),
+        }
+
+
+def load(path: str | Path) -> Result:
+    """Read a result that `Result.save` wrote.
+
+    Raises
+    ------
+    DataFileError
+        Where there is no such file, or it is not a result.
+    ResultVersionError
+        Where a newer version of bridge wrote it.
+    """
+    import xarray as xr
+
+    source = Path(path)
+    if not source.is_file():
+        raise DataFileError(
+            f"There is no saved result at {source}; give the path of a file that save() wrote."
+        )
+    try:
+        with xr.open_datatree(source, engine="h5netcdf") as tree:
+            parts = json.loads(tree.attrs[_ATTRIBUTE])
+            groups = {n: node.to_dataset(inherit=False).load() for n, node in tree.children.items()}
+        newer = parts["format"] > FORMAT
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise DataFileError(f"{source} is not a result saved by bridge ({error}).") from None
+    if newer:
+        raise ResultVersionError(
+            f"{source} was saved by bridge {parts['bridge']}, which writes a newer format "
+            f"({parts['format']}) than this version reads ({FORMAT}); upgrade bridge to read it."
+        )
+    covariance = parts["parameter_covariance"]
+    labels = covariance["labels"] if covariance else []
+    estimates = _frame_from_json(parts["estimates"])
+    attributes = describe({**parts, "scales": scale_map(estimates)})
+    return Result(
+        spec=ModelSpec.from_dict(parts["spec"]),
+        engine=parts["engine"],
+        method=parts["method"],
+        estimates=estimates,
+        group_effects=_frame_from_json(parts["group_effects"]),
+        idata=arviz_compat.make_idata(groups, attributes),
+        effects=tuple(parts["effects"]),
+        n_obs=parts["n_obs"],
+        n_groups=parts["n_groups"],
+        dropped_rows=parts["dropped_rows"],
+        settings=parts["settings"],
+        versions=parts["versions"],
+        seed=parts["seed"],
+        warnings=tuple(parts["warnings"]),
+        messages=tuple(parts["messages"]),
+        native=parts["native"],
+        seconds=parts["seconds"],
+        parameter_covariance=pd.DataFrame(
+            np.array(covariance["values"]).reshape(len(labels), len(labels)), labels, labels
+        )
+        if covariance
+        else None,
+        ml=parts["ml"],
+    )
+
+
+def describe(parts: Mapping[str, Any]) -> dict[str, str]:
+    """Return the attributes of idata: spec, versions, settings, scales … as JSON strings."""
+    kept = ("spec", "versions", "settings", "seed", "engine", "method", "warnings", "scales")
+    return {key: json.dumps(parts[key]) for key in kept}
+
+
+def scale_map(estimates: pd.DataFrame) -> dict[str, str]:
+    """Return parameter -> scale."""
+    return dict(zip(estimates["parameter"], estimates["scale"], strict=True))
+
+
+def _frame_to_json(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return a frame as plain values; every digit of a double survives."""
+    found: dict[str, Any] = {}
+    for name in frame.columns:
+        column = frame[name]
+        is_text = not pd.api.types.is_numeric_dtype(column.dtype)
+        found[name] = {
+            "text": is_text,
+            "values": [None if pd.isna(v) else (str(v) if is_text else float(v)) for v in column],
+        }
+    return found
+
+
+def _frame_from_json(columns: Mapping[str, Any]) -> pd.DataFrame:
+    made = {}
+    for name, column in columns.items():
+        dtype = "object" if column["text"] else "Float64"
+        made[name] = pd.Series(column["values"], dtype=dtype)
+    return pd.DataFrame(made)

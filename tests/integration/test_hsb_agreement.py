@@ -1,0 +1,50 @@
+"""High School and Beyond by brms and by our Stan program: the models of Leckie et al. (2014).
+
+Both run long enough to tell: at least 400 effective draws of every parameter.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+import bridge
+from bridge import verdicts
+from bridge.result import Result
+
+pytestmark = [pytest.mark.slow, pytest.mark.r, pytest.mark.stan]
+
+# gamma mixes slowest in brms (about 1 effective draw in 9), the variance of v in our program
+SAMPLING = {"chains": 2, "warmup": 1000, "draws": 3000, "cores": 2}
+MODELS = ["leckie2014/model1", "leckie2014/model2", "leckie2014/model4"]
+
+
+@cache
+def fitted(name: str, engine: str) -> Result:
+    case = bridge.published.load(name)
+    spec = bridge.ModelSpec.from_dict(case.spec)
+    seed = {"stan": 1, "brms": 2}[engine]  # chains of their own
+    result = bridge.fit(spec, bridge.datasets.load(case.data), engine, seed=seed, **SAMPLING)
+    print(f"\n{name}, {engine}: {result.seconds}\n{result.summary()}", flush=True)
+    return result
+
+
+@pytest.mark.parametrize("engine", ["stan", "brms"])
+@pytest.mark.parametrize("name", MODELS)
+def test_every_parameter_has_400_effective_draws(name: str, engine: str) -> None:
+    estimates = fitted(name, engine).estimates
+    few = estimates[~(estimates["ess_bulk"] >= 400)]
+    assert few.empty, few[["parameter", "ess_bulk"]].to_string()
+    stuck = estimates[~(estimates["r_hat"] <= 1.02)]
+    assert stuck.empty, stuck[["parameter", "r_hat"]].to_string()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_stan_and_brms_agree(name: str) -> None:
+    found = bridge.compare(fitted(name, "stan"), fitted(name, "brms"))
+    print(f"\n{found.text()}", flush=True)
+    judged = found.verdicts
+    assert len(judged) == len(fitted(name, "stan").estimates)
+    other = judged[judged["verdict"] != verdicts.AGREE]
+    assert other.empty, other.to_string()

@@ -1,0 +1,147 @@
+"""The command line, with the fake engine: exit codes, JSON, what is written."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+import bridge
+from bridge import cli
+
+MODEL = 'mean = "mathach ~ 1 + sector + (1 | s | school)"\nvariance = "~ 1 + (1 | s | school)"\n'
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.toml").write_text(MODEL)
+    bridge.datasets.load("hsb").head(300).to_csv(tmp_path / "d.csv", index=False)
+    return tmp_path
+
+
+def run(capsys, *words):
+    """Run the command line; return exit code, standard output, standard error."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["bridge", *words])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+    out, err = capsys.readouterr()
+    return stop.value.code or 0, out, err
+
+
+HSB = ("--data", "d.csv")
+FIT = ("fit", "m.toml", "--data", "d.csv", "--engine", "fake", "--draws", "50", "--seed", "1")
+
+
+def test_fit_writes_result_estimates_and_summary(folder, capsys):
+    code, out, _ = run(capsys, *FIT, "--out", "o")
+    assert code == 0
+    assert sorted(p.name for p in (folder / "o").iterdir()) == ["fake.csv", "fake.nc", "fake.txt"]
+    saved = bridge.load(folder / "o" / "fake.nc")
+    table = pd.read_csv(folder / "o" / "fake.csv")
+    assert list(table["parameter"]) == list(saved.estimates["parameter"])
+    assert "gamma[sector]" in out
+    assert "Saved in o" in out
+
+
+def test_json_is_json_with_null_for_what_is_missing(folder, capsys):
+    code, out, _ = run(capsys, *FIT, "--chains", "1", "--draws", "1", "--out", "o", "--json")
+    found = json.loads(out)[0]
+    assert code == 0
+    assert found["engine"] == "fake"
+    assert found["estimates"][0]["parameter"] == "gamma[Intercept]"
+    assert found["estimates"][0]["se"] is None
+
+
+def test_translate_prints_the_native_call_and_runs_nothing(folder, capsys):
+    words = ("translate", "m.toml", "--data", "hsb", "--engine", "brms", "--seed", "7")
+    code, out, _ = run(capsys, *words)
+    assert code == 0
+    assert out.startswith("brm(")
+    assert "seed = 7" in out
+    code, out, _ = run(capsys, *words, "--json")
+    assert json.loads(out)["options"]["seed"] == 7
+
+
+def test_compare_says_where_results_differ(folder, capsys):
+    run(capsys, *FIT, "--out", "a", "--draws", "600")
+    (folder / "b").mkdir()
+    saved = bridge.load(folder / "a" / "fake.nc")
+    estimates = saved.estimates.copy()
+    estimates.loc[0, "estimate"] += 9
+    object.__setattr__(saved, "estimates", estimates)
+    saved.save(folder / "b" / "fake.nc")
+    assert run(capsys, "compare", "a", "a")[0] == 0
+    code, out, _ = run(capsys, "compare", "a", "b")
+    assert code == 1
+    assert "gamma[Intercept]" in out
+    code, out, _ = run(capsys, "compare", "a", "b", "--json")
+    assert json.loads(out)["agree"] is False
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("fit", "m.toml", *HSB, "--engine", "lme4", "--out", "o"), "Engines that can"),
+        (("fit", "m.toml", *HSB, "--engine", "fak", "--out", "o"), "Did you mean 'fake'?"),
+        (("fit", "m.toml", "--data", "no.csv", "--engine", "fake", "--out", "o"), "no data file"),
+        (("fit", "no.toml", *HSB, "--engine", "fake", "--out", "o"), "no.toml"),
+        ((*FIT, "--out", "o", "--method", "ML"), "has no option --method"),
+        ((*FIT, "--out", "o", "--chains", "0"), "at least 1, not 0"),
+        ((*FIT, "--out", "d.csv"), "cannot be written to"),
+        (("compare", "nowhere"), "no folder or result file nowhere"),
+        (("compare", "."), "holds no saved result"),
+        (("compare", "d.csv", "d.csv"), "is not a result"),
+    ],
+)
+def test_a_wrong_request_is_one_sentence_and_exit_2(folder, capsys, words, said):
+    before = sorted(folder.iterdir())
+    code, out, err = run(capsys, *words)
+    assert code == 2
+    assert said in err
+    assert err.startswith("Error")
+    assert "Traceback" not in err
+    assert out == ""
+    assert sorted(folder.iterdir()) == before  # nothing half-written
+
+
+def test_debug_shows_the_traceback(folder, capsys):
+    _, _, err = run(capsys, "--debug", "compare", "nowhere")
+    assert "Traceback" in err
+
+
+def test_a_failed_fit_is_exit_1_and_the_others_still_run(folder, capsys, monkeypatch):
+    from bridge.engines.fake import Fake
+    from bridge.engines.stan import Stan
+    from bridge.errors import EngineFailed
+
+    def fail(self, plan, progress):
+        raise EngineFailed("it stopped")
+
+    monkeypatch.setattr(Stan, "run", fail)
+    monkeypatch.setattr(Stan, "options", Fake.options)
+    code, _, err = run(capsys, *FIT, "--engine", "stan", "--out", "o")
+    assert code == 1
+    assert "Error (stan): it stopped" in err
+    assert sorted(p.name for p in (folder / "o").iterdir()) == ["fake.csv", "fake.nc", "fake.txt"]
+
+
+def test_doctor_names_every_engine(capsys):
+    code, out, _ = run(capsys, "doctor")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines() if not line.startswith(" ")] == [
+        "lme4", "nlme", "brms", "stan", "fake",
+    ]  # fmt: skip
+    assert {status["engine"] for status in json.loads(run(capsys, "doctor", "--json")[1])} == {
+        "lme4", "nlme", "brms", "stan", "fake",
+    }  # fmt: skip
+
+
+def test_the_module_runs_by_itself(folder):
+    done = subprocess.run(
+        [sys.executable, "-m", "bridge.cli", *FIT, "--out", "o"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""

@@ -1,0 +1,93 @@
+"""Translations as text: what every engine would be told, for the models of the field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bridge import datasets, resources
+from bridge.engines import registry
+from bridge.spec import ModelSpec
+
+SECTOR = "1 + sector"
+FOUR = "1 + ses + sector + ses:sector"
+MODELS: dict[str, dict[str, Any]] = {
+    "random_intercept": {"mean": "mathach ~ 1 + (1 | school)"},
+    "random_slope": {"mean": "mathach ~ 1 + ses + (1 + ses | school)"},
+    "model1": {
+        "mean": f"mathach ~ {SECTOR} + (1 | s | school)",
+        "variance": f"~ {SECTOR} + (1 | s | school)",
+    },
+    "model4": {
+        "mean": f"mathach ~ {FOUR} + (1 + ses | s | school)",
+        "variance": f"~ {FOUR} + (1 + ses | s | school)",
+    },
+    "variance_function": {
+        "mean": "mathach ~ 1 + ses + female + (1 | school)",
+        "variance": "~ 1 + ses + kind",
+    },
+    "factor": {"mean": "mathach ~ 1 + ses * kind + (1 | school)", "variance": "~ 1 + kind"},
+    "no_intercept": {"mean": "mathach ~ 0 + kind + (1 | school)", "variance": "~ 0 + kind"},
+    "no_level": {"mean": "mathach ~ 1 + (1 | school)", "variance": "~ 0 + ses"},
+    "uncorrelated": {"mean": "mathach ~ 1 + ses + (1 + ses || school)"},
+    "uncorrelated_factor": {"mean": "mathach ~ 1 + kind + (1 + kind || school)"},
+    "transforms": {"mean": "mathach ~ 1 + cvar(ses, school) + dvar(ses, school) + (1 | school)"},
+    "student_t": {
+        "mean": f"mathach ~ {SECTOR} + (1 | s | school)",
+        "variance": f"~ {SECTOR} + (1 | s | school)",
+        "random_effects": "student_t",
+    },
+    "priors": {
+        "mean": "mathach ~ 1 + ses + (1 + ses | s | school)",
+        "variance": "~ 1 + kind + (1 | s | school)",
+        "priors": {
+            "gamma": "normal(0, 20)",
+            "gamma[ses]": "student_t(4, 0, 5)",
+            "delta": "normal(0, 3)",
+            "sd_u": "half_normal(10)",
+            "sd_u[ses]": "exponential(0.5)",
+            "sd_v": "exponential(2)",
+            "rho": "lkj(2)",
+        },
+    },
+}
+CASES = [
+    (name, engine)
+    for name, parts in MODELS.items()
+    for engine, entry in registry.ENGINES.items()
+    if engine != "fake" and set(registry.needs(ModelSpec(**parts))) <= entry.features
+]
+
+
+@cache
+def data() -> pd.DataFrame:
+    """Return HSB with the sector also as text."""
+    hsb = datasets.load("hsb")
+    return hsb.assign(kind=hsb["sector"].map({0: "Public", 1: "Catholic"}))
+
+
+def translated(name: str, engine: str) -> str:
+    options = {} if engine in ("lme4", "nlme") else {"seed": 1, "chains": 2, "cores": 2}
+    return str(ModelSpec(**MODELS[name]).translate(engine, data(), **options))
+
+
+@pytest.mark.parametrize(("name", "engine"), CASES)
+def test_translation(name: str, engine: str, golden: Callable[[str, str], None]) -> None:
+    text = translated(name, engine)
+    if engine == "stan":  # the program is a file of its own, and never changes
+        text, _, program = text.partition("\n\n")
+        assert program == resources.path("stan/location_scale.stan").read_text(encoding="utf-8")
+    golden(f"translations/{name}/{engine}.txt", text)
+
+
+def test_every_case_has_an_engine() -> None:
+    assert {name for name, _ in CASES} == set(MODELS)
+    assert {engine for _, engine in CASES} == set(registry.ENGINES) - {"fake"}
+
+
+def test_capabilities(golden: Callable[[str, str], None]) -> None:
+    golden("capabilities.txt", registry.capability_table())

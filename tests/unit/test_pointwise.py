@@ -1,0 +1,97 @@
+"""Log-likelihoods, replicated outcomes and log priors against scipy, cell by cell."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import bridge
+from bridge.design import make_design
+from bridge.errors import OptionError
+from bridge.pointwise import INCLUDES, predictors
+
+SPEC = bridge.ModelSpec(
+    "mathach ~ 1 + ses + (1 + ses | s | school)",
+    "~ 1 + sector + (1 | s | school)",
+    priors={"gamma": "normal(0, 20)", "delta[sector]": "student_t(4, 0, 2)"},
+)
+
+
+@pytest.fixture(scope="module")
+def data():
+    # rows of several schools, not in the order of the schools
+    frame = bridge.datasets.load("hsb").iloc[::45].head(120)
+    return frame.sample(frac=1, random_state=3)
+
+
+@pytest.fixture(scope="module")
+def fitted(data):
+    return bridge.fit(SPEC, data, "fake", chains=2, draws=400, seed=1, include=INCLUDES)
+
+
+def test_log_likelihood_is_that_of_each_row_given_its_group(data, fitted):
+    posterior, found = fitted.idata["posterior"], fitted.idata["log_likelihood"]["mathach"]
+    assert found.dims == ("chain", "draw", "obs")
+    assert list(found["obs"].values) == list(data.index)
+    for chain, draw, row in ((0, 0, 0), (1, 7, 50), (1, 399, 119)):
+        at = {"chain": chain, "draw": draw}
+        student, p = data.iloc[row], posterior.isel(at)
+        school = str(int(student["school"]))
+        u, v = p["u"].sel(school=school).values, p["v"].sel(school=school).values
+        mean = p["gamma"].values @ [1, student["ses"]] + u @ [1, student["ses"]]
+        log_variance = p["delta"].values @ [1, student["sector"]] + v[0]
+        expected = stats.norm.logpdf(student["mathach"], mean, np.exp(log_variance / 2))
+        assert found.isel(**at, obs=row).item() == pytest.approx(expected, rel=1e-10)
+
+
+def test_replicated_outcomes_have_the_model_s_mean_and_variance(data, fitted):
+    design, p = make_design(SPEC, data), fitted.idata["posterior"]
+    effects = np.concatenate([p["u"].values, p["v"].values], axis=-1)
+    mean, log_variance = predictors(design, p["gamma"].values, p["delta"].values, effects)
+    drawn = fitted.idata["posterior_predictive"]["mathach"].values
+    z = (drawn - mean) / np.exp(log_variance / 2)
+    assert z.mean() == pytest.approx(0, abs=5 / np.sqrt(z.size))
+    assert z.var() == pytest.approx(1, abs=8 / np.sqrt(z.size))
+
+
+def test_replicated_outcomes_repeat_with_the_seed(data, fitted):
+    again = bridge.fit(SPEC, data, "fake", chains=2, draws=400, seed=1, include=INCLUDES)
+    first, second = (r.idata["posterior_predictive"]["mathach"].values for r in (fitted, again))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_log_prior_is_by_element_on_the_canonical_scale(fitted):
+    found, p = fitted.idata["log_prior"], fitted.idata["posterior"]
+    np.testing.assert_allclose(found["gamma"], stats.norm.logpdf(p["gamma"], 0, 20))
+    assert (found["delta"].sel(variance_term="Intercept") == 0).all()
+    slope = p["delta"].sel(variance_term="sector")
+    np.testing.assert_allclose(
+        found["delta"].sel(variance_term="sector"), stats.t.logpdf(slope, 4, 0, 2)
+    )
+    sd = np.sqrt(p["tau"].sel(tau_pair="v:Intercept,v:Intercept"))
+    expected = np.log(2) + stats.t.logpdf(sd, 3, 0, 1)
+    np.testing.assert_allclose(found["sd"].sel(effect="v:Intercept"), expected)
+
+
+def test_groups_are_there_only_on_request(data, tmp_path):
+    plain = bridge.fit(SPEC, data, "fake", chains=1, draws=20, seed=1)
+    assert "log_likelihood" not in plain.idata
+    one = bridge.fit(SPEC, data, "fake", chains=1, draws=20, seed=1, include="log_likelihood")
+    assert "log_likelihood" in one.idata
+    assert "log_prior" not in one.idata
+    again = bridge.load(one.save(tmp_path / "one.nc"))
+    np.testing.assert_array_equal(
+        again.idata["log_likelihood"]["mathach"], one.idata["log_likelihood"]["mathach"]
+    )
+
+
+def test_a_misspelt_group_is_an_error(data):
+    with pytest.raises(OptionError, match="Did you mean 'log_likelihood'"):
+        bridge.fit(SPEC, data, "fake", include=("log_lik",))
+
+
+def test_a_model_without_effects(data):
+    fitted = bridge.fit(
+        bridge.ModelSpec("mathach ~ ses"), data, "fake", draws=50, seed=1, include=INCLUDES
+    )
+    assert fitted.idata["log_likelihood"]["mathach"].shape == (4, 50, 120)
+    assert "sd" not in fitted.idata["log_prior"]

@@ -1,0 +1,30 @@
+"""The README's tables are made from the code; this keeps them in step."""
+
+import re
+
+import pytest
+
+from bridge import resources
+from bridge.engines.registry import ENGINES, FEATURES, capability_table
+from bridge.names import VARIABLES, notation_table
+
+README = resources.root() / "README.md"
+
+
+@pytest.mark.parametrize(
+    ("marker", "table"), [("capabilities", capability_table), ("notation", notation_table)]
+)
+def test_table_in_the_readme_is_the_code_s(marker, table):
+    found = re.search(f"<!-- {marker} -->\n(.*?)\n<!-- end -->", README.read_text(), re.DOTALL)
+    assert found is not None
+    assert found[1] == table()
+
+
+def test_capability_table_has_a_row_a_feature_and_a_column_an_engine():
+    rows = [line.strip("| ").split(" | ") for line in capability_table().splitlines()]
+    assert rows[0] == [name for name in ENGINES if name != "fake"]
+    assert len(rows) == 4 + len(FEATURES)
+
+
+def test_notation_table_names_every_variable():
+    assert all(f"| `{name}` |" in notation_table() for name in VARIABLES)

@@ -1,0 +1,128 @@
+"""Starting values and centring flags, checked against simulated truth and hostile data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bridge.engines.stan_start import (
+    choose_centred,
+    initial_points,
+    reliability,
+    starting_values,
+)
+
+TRUTH = {"gamma": [1.0, 0.5], "delta": [0.4, -0.3], "sd": [0.8, 0.4, 0.5]}
+
+
+def simulated(groups: int = 200, size: int = 40, sd: list | None = None, seed: int = 4) -> dict:
+    """Two effects in the mean and one in the variance, x within groups, w between."""
+    rng = np.random.default_rng(seed)
+    group = rng.permutation(np.repeat(np.arange(groups), size))
+    one, x = np.ones(len(group)), rng.normal(size=len(group))
+    w = rng.normal(size=groups)[group]
+    b = rng.normal(size=(3, groups)) * np.array(sd or TRUTH["sd"])[:, None]
+    X, W, Z, A = np.c_[one, x], np.c_[one, w], np.c_[one, x], one[:, None]
+    sigma = np.exp(0.5 * (W @ TRUTH["delta"] + b[2, group]))
+    y = X @ TRUTH["gamma"] + b[0, group] + b[1, group] * x + sigma * rng.normal(size=len(x))
+    return {"y": y, "X": X, "W": W, "Z": Z, "A": A, "group": group, "J": groups, "b": b}
+
+
+def values(data: dict) -> dict[str, np.ndarray]:
+    return starting_values(**{name: data[name] for name in ("y", "X", "W", "Z", "A", "group", "J")})
+
+
+def assert_usable(start: dict[str, np.ndarray]) -> None:
+    assert all(np.isfinite(array).all() for array in start.values())
+    assert (start["sd"] > 0).all()
+
+
+def test_starts_are_near_the_truth() -> None:
+    data = simulated()
+    start = values(data)
+    np.testing.assert_allclose(start["gamma"], TRUTH["gamma"], atol=0.15)
+    np.testing.assert_allclose(start["delta"], TRUTH["delta"], atol=0.15)
+    np.testing.assert_allclose(start["sd"], TRUTH["sd"], rtol=0.25)
+    for row in range(3):  # the predicted effects follow the true ones
+        assert np.corrcoef(start["effects"][row], data["b"][row])[0, 1] > 0.75
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_the_outcomes_unit_moves_the_starts_exactly_as_it_should(scale: float) -> None:
+    data = simulated(groups=30, size=10)
+    one = values(data)
+    other = values(data | {"y": scale * data["y"]})
+    np.testing.assert_allclose(other["gamma"], scale * one["gamma"], rtol=1e-8)
+    np.testing.assert_allclose(other["sd"], one["sd"] * [scale, scale, 1], rtol=1e-6)
+    moved = one["delta"] + [2 * np.log(scale), 0]
+    np.testing.assert_allclose(other["delta"], moved, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("groups", [2, 12])
+def test_small_and_odd_data_give_finite_starts(groups: int, scale: float) -> None:
+    data = simulated(groups=groups, size=3)
+    data["group"] = np.r_[0, data["group"][1:] % groups]
+    data["group"][data["group"] == groups - 1] = 0
+    data["group"][5] = groups - 1  # a group of one
+    data["y"] = scale * data["y"]
+    assert_usable(values(data))
+
+
+def test_collinear_columns_zero_columns_and_exact_fits_give_finite_starts() -> None:
+    data = simulated(groups=8, size=4)
+    X = np.c_[data["X"], data["X"][:, 1], np.zeros(len(data["y"]))]
+    assert_usable(values(data | {"X": X}))
+    assert_usable(values(data | {"y": data["X"] @ [2.0, 3.0]}))
+    assert_usable(values(data | {"y": np.full(len(data["y"]), 3.0)}))
+
+
+def test_parts_may_be_empty() -> None:
+    data = simulated(groups=8, size=4)
+    none = np.zeros((len(data["y"]), 0))
+    start = values(data | {"X": none, "Z": none, "A": none})
+    assert_usable(start)
+    assert {k: v.shape for k, v in start.items()} == {
+        "gamma": (0,), "delta": (2,), "sd": (0,), "effects": (0, 8),
+        "gamma_step": (0,), "delta_step": (2,),
+    }  # fmt: skip
+    assert choose_centred(start, data["W"], none, data["group"], 8).shape == (0,)
+    (point,) = initial_points(start, 1, 1, np.zeros(0, int), np.zeros(0, int))
+    assert point["raw"].shape == (0, 8) and point["cpc"].shape == (0,)
+
+
+def test_reliability_of_an_intercept_is_the_textbook_ratio() -> None:
+    data = simulated(groups=50, size=9)
+    one = data["A"]
+    start = {"sd": np.array([0.7]), "delta": np.array([np.log(2.0)])}
+    found = reliability(start, one, one, data["group"], 50)
+    np.testing.assert_allclose(found, [0.49 / (0.49 + 2.0 / 9)], rtol=1e-12)
+
+
+def test_effects_are_centred_where_the_groups_say_much_about_them() -> None:
+    flags = {}
+    for name, sd in {"much": [2.0, 1.5, 0.5], "little": [0.1, 0.05, 0.5]}.items():
+        data = simulated(groups=60, size=15, sd=sd)
+        flags[name] = choose_centred(
+            values(data), data["W"], data["Z"], data["group"], data["J"]
+        ).tolist()
+    assert flags == {"much": [1, 1, 0], "little": [0, 0, 0]}
+
+
+def test_initial_points_differ_are_repeatable_and_mean_the_same_effects() -> None:
+    data = simulated(groups=20, size=10)
+    start = values(data)
+    block = np.array([1, 2, 1])
+    flat = initial_points(start, 3, 9, np.array([0, 0, 0]), block)
+    mixed = initial_points(start, 3, 9, np.array([1, 0, 1]), block)
+    assert [set(point) for point in flat] == [{"gamma", "delta", "sd", "cpc", "raw"}] * 3
+    for standard, centred in zip(flat, mixed, strict=True):
+        assert_usable(standard)
+        assert standard["cpc"].shape == (1,) and abs(standard["cpc"][0]) < 1
+        expected = standard["raw"] * np.where([1, 0, 1], standard["sd"], 1.0)[:, None]
+        np.testing.assert_allclose(centred["raw"], expected, rtol=1e-12)
+    assert len({point["sd"][0] for point in flat}) == 3
+    again = initial_points(start, 3, 9, np.array([0, 0, 0]), block)
+    np.testing.assert_array_equal(flat[2]["raw"], again[2]["raw"])
+    moved = [(point["gamma"] - start["gamma"]) / start["gamma_step"] for point in flat]
+    assert np.abs(moved).max() < 5
