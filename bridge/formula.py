@@ -210,10 +210,10 @@ class _Reader:
             self.at += 1
             if self.token.text != "(":
                 return Name(token.text)
-            node = self.call(token)
-            if not predictors(node):
-                raise self.fail(f"{text(node)} reads no column; leave it out.", token)
-            return node
+            made = self.call(token)
+            if not predictors(made):
+                raise self.fail(f"{text(made)} reads no column; leave it out.", token)
+            return made
         if self.take("("):
             inner = self.sum()
             node = self.random(inner, token) if self.token.text in ("|", "||") else inner

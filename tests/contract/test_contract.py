@@ -50,7 +50,7 @@ LEVEL2_UV = [
 PARAMETERS = {
     "lme4": [*GAMMA, "delta[Intercept]", *LEVEL2_U],
     "nlme": [*GAMMA, "delta[Intercept]", "delta[f[high]]", "delta[x]", *LEVEL2_U],
-    **dict.fromkeys(SAMPLERS, [*GAMMA, "delta[Intercept]", "delta[x]", *LEVEL2_UV]),
+    **{name: [*GAMMA, "delta[Intercept]", "delta[x]", *LEVEL2_UV] for name in SAMPLERS},
 }
 SCALES = {
     "gamma": "outcome",
@@ -128,7 +128,7 @@ def test_variances_are_positive_and_correlations_within_one(engine: str) -> None
 # --- group effects ----------------------------------------------------------------------------
 @pytest.mark.parametrize("engine", ENGINES)
 def test_group_effects(engine: str) -> None:
-    plan, _, result = answered(engine)
+    result = answered(engine)[2]
     frame, effects = result.group_effects, effects_of(engine)
     assert list(frame.columns) == ["group", "effect", "scale", "estimate", "se", "lower", "upper"]
     assert list(frame["group"]) == [g for g in sorted(cases.GROUPS) for _ in effects]
@@ -162,7 +162,7 @@ def test_effects_belong_to_their_groups(engine: str) -> None:
 # --- idata --------------------------------------------------------------------------------------
 @pytest.mark.parametrize("engine", ENGINES)
 def test_data_groups(engine: str) -> None:
-    plan, _, result = answered(engine)
+    result = answered(engine)[2]
     groups = arviz_compat.groups_of(result.idata)
     expected = {"observed_data", "constant_data"}
     if engine in SAMPLERS:

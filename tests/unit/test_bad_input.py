@@ -1,4 +1,4 @@
-"""What a user can get wrong: its own class each, and one sentence that says what, where, how to mend.
+"""What a user can get wrong: its own class each, one sentence of what, where, and how to mend.
 
 The texts are golden files: tests/golden/messages.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import datetime
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import pytest
 
 import bridge
 from bridge import errors
-from bridge.engines import r_engine, stan_backends
+from bridge.engines import r_engine, r_worker, stan_backends
 from bridge.errors import BridgeError
 from bridge.spec import ModelSpec
 
@@ -243,24 +244,45 @@ def test_a_refusal_names_reasons_and_engines() -> None:
     )
 
 
+def module(name: str, **attributes: object) -> ModuleType:
+    """Return a stand-in for a module."""
+    made = ModuleType(name)
+    vars(made).update(attributes)
+    return made
+
+
+@pytest.mark.parametrize("missing", ["rpy2", "R"])
 @pytest.mark.parametrize("engine", ["lme4", "nlme", "brms"])
-def test_an_engine_that_is_not_installed(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def call(*args: object, **more: object) -> dict:
-        raise errors.EngineNotInstalled("R is not installed; run: apt-get install r-base-core.")
-
-    monkeypatch.setattr(r_engine, "shared", lambda module, label: SimpleNamespace(call=call))
-    with pytest.raises(errors.EngineNotInstalled, match="apt-get install"):
+def test_an_r_engine_that_is_not_installed(
+    engine: str, missing: str, monkeypatch: pytest.MonkeyPatch, golden: Callable[[str, str], None]
+) -> None:
+    for name in ("LC_ALL", "LANGUAGE"):  # the worker sets them for its own process
+        monkeypatch.setenv(name, "C")
+    rpy2 = module("rpy2") if missing == "R" else None
+    library = module("rinterface_lib", callbacks=None, openrlib=SimpleNamespace(R_HOME=None))
+    monkeypatch.setitem(sys.modules, "rpy2", rpy2)
+    monkeypatch.setitem(sys.modules, "rpy2.rinterface", module("rinterface") if rpy2 else None)
+    monkeypatch.setitem(sys.modules, "rpy2.rinterface_lib", library if rpy2 else None)
+    # the worker's own start, in this process
+    here = SimpleNamespace(call=lambda *args, **more: r_worker._rinterface())
+    monkeypatch.setattr(r_engine, "shared", lambda module, label: here)
+    with pytest.raises(errors.EngineNotInstalled) as caught:
         fitted(engine=engine)()
+    golden(f"messages/no_{missing}.txt", str(caught.value))
 
 
-def test_stan_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        stan_backends,
-        "sample",
-        lambda *a, **k: (_ for _ in ()).throw(errors.EngineNotInstalled("No.")),
-    )
-    with pytest.raises(errors.EngineNotInstalled):
-        fitted(engine="stan")()
+@pytest.mark.parametrize("backend", ["auto", "cmdstan", "pystan"])
+def test_stan_that_is_not_installed(
+    backend: str, monkeypatch: pytest.MonkeyPatch, golden: Callable[[str, str], None]
+) -> None:
+    found = {
+        "cmdstan": "not available: CmdStan is not found; run: install_cmdstan",
+        "pystan": "not available: the package pystan is missing; run: pip install pystan",
+    }
+    monkeypatch.setattr(stan_backends, "available", lambda: found)
+    with pytest.raises(errors.EngineNotInstalled) as caught:
+        fitted(engine="stan", options={"backend": backend})()
+    golden(f"messages/no_stan_{backend}.txt", str(caught.value))
 
 
 def test_nothing_runs_when_the_request_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,7 +119,7 @@ def test_a_level_that_only_dropped_rows_have_is_gone() -> None:
 def test_no_level_is_taken_for_another(levels: tuple[str, str, str]) -> None:
     values = pd.Categorical.from_codes([0, 1, 2] * 4, categories=list(levels))
     found = design("y ~ f * x", f=values)
-    first, second, third = levels
+    _, second, third = levels
     assert found.mean.labels == (
         "Intercept", f"f[{second}]", f"f[{third}]", "x", f"f[{second}]:x", f"f[{third}]:x",
     )  # fmt: skip
@@ -243,7 +243,9 @@ BLOCKS = {
     ("(1 | s | g) + (0 + x | t | g)", "(1 | t | g) + (0 + z | s | g)"): (
         ["u:Intercept", "u:x", "v:Intercept", "v:z"], [0, 1, 1, 0],
     ),
-    ("(1 | s | g) + (0 + x | g)", "(1 | s | g)"): (["u:Intercept", "u:x", "v:Intercept"], [0, 1, 0]),
+    ("(1 | s | g) + (0 + x | g)", "(1 | s | g)"): (
+        ["u:Intercept", "u:x", "v:Intercept"], [0, 1, 0],
+    ),
     ("(1 + x || g)", "(1 + x || g)"): (
         ["u:Intercept", "u:x", "v:Intercept", "v:x"], [0, 1, 2, 3],
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -87,6 +88,12 @@ def test_translation(name: str, engine: str, golden: Callable[[str, str], None])
 def test_every_case_has_an_engine() -> None:
     assert {name for name, _ in CASES} == set(MODELS)
     assert {engine for _, engine in CASES} == set(registry.ENGINES) - {"fake"}
+
+
+def test_no_golden_translation_is_left_over() -> None:
+    folder = Path(__file__).resolve().parents[1] / "golden" / "translations"
+    kept = {(path.parent.name, path.stem) for path in folder.glob("*/*.txt")}
+    assert kept == set(CASES)
 
 
 def test_capabilities(golden: Callable[[str, str], None]) -> None:

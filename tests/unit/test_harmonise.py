@@ -26,6 +26,7 @@ MEAN = "y ~ 1 + x + f + (1 + x | s | g)"
 VARIANCE = "~ 1 + x + (1 + w | s | g)"
 EFFECTS = ["u:Intercept", "u:x", "v:Intercept", "v:w"]
 LABELS = ["d", "a", "c", "b"]
+STAN_STATS = ["divergent", "tree_depth", "energy", "accept_stat", "step_size", "n_leapfrog", "lp"]
 
 
 def frame() -> pd.DataFrame:
@@ -273,7 +274,7 @@ def test_stan_draws_keep_their_scale() -> None:
         "sampler": {
             name: numbers(start=60 + i)
             for i, name in enumerate(
-                ("divergent", "tree_depth", "energy", "accept_stat", "step_size", "n_leapfrog", "lp")
+                STAN_STATS
             )
         },
     }  # fmt: skip
@@ -291,7 +292,7 @@ def test_stan_without_effects() -> None:
     values = {
         "draws": {"gamma": numbers(2), "delta": numbers(2)},
         "sampler": dict.fromkeys(
-            ("divergent", "tree_depth", "energy", "accept_stat", "step_size", "n_leapfrog", "lp"),
+            STAN_STATS,
             numbers(),
         ),
     }
@@ -360,7 +361,8 @@ def test_lme4(shuffled: bool) -> None:
 def test_lme4_says_what_went_wrong(changes: dict, part: str) -> None:
     made = plan("lme4", "y ~ 1 + (1 | g)", "~ 1")
     values = {
-        "X": np.ones((20, 1)), "fixef": np.ones(1), "fixef_vcov": np.eye(1), "Z": [np.ones((20, 1))],
+        "X": np.ones((20, 1)), "fixef": np.ones(1), "fixef_vcov": np.eye(1),
+        "Z": [np.ones((20, 1))],
         "covariance": [np.zeros((1, 1))], "effects": [np.zeros((J, 1))],
         "effects_cov": [np.zeros((1, 1, J))], "sigma": 1.0, "loglik": 0.0, "df": 3,
         "converged": True, "singular": False, "optimizer_messages": [],

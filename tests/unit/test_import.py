@@ -34,7 +34,8 @@ print(after.user + after.system - before.user - before.system)
 print(*[name for name in {HEAVY!r} if name in sys.modules])
 dir(bridge)
 import bridge.cli
-print(*[name for name in ("rpy2", "stan", "cmdstanpy", "arviz", "matplotlib") if name in sys.modules])
+never = ("rpy2", "stan", "cmdstanpy", "arviz", "matplotlib")
+print(*[name for name in never if name in sys.modules])
 """
 
 
@@ -81,7 +82,8 @@ def test_exported_names() -> None:
 
 def test_functions_are_not_hidden_by_their_modules() -> None:
     lines = run(
-        "import bridge, bridge.fit, bridge.compare\nprint(callable(bridge.fit), callable(bridge.compare))"
+        "import bridge, bridge.fit, bridge.compare\n"
+        "print(callable(bridge.fit), callable(bridge.compare))"
     )
     assert lines[0] == "True True"
 

@@ -39,7 +39,6 @@ def plan(mean: str, variance: str) -> Plan:
     return ModelSpec(mean, variance).translate("nlme", frame())
 
 
-# variance formula -> the components of nlme, each ("varIdent", column, groups) or ("varExp", values)
 def components(made: Plan, references: dict[str, list[str]]) -> list[dict[str, Any]]:
     """Return what nlme says of each component, the coefficients all different."""
     found = []

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bridge import names
 from bridge.engines import r_wording
 from bridge.engines.base import Plan
 from bridge.spec import ModelSpec
@@ -50,6 +51,7 @@ def frame(**columns: Any) -> pd.DataFrame:
         "y": rng.normal(size=size),
         "x": rng.normal(size=size),
         "f": np.resize(EVIL, size),
+        "x); system('x')": 1.0,  # a column of the frame that no formula reads
         "school": np.repeat([f"{e}{i}" for i, e in enumerate(EVIL)], 8)[rng.permutation(size)],
     }
     return pd.DataFrame(made | columns, index=[f"{e}'{i}" for i, e in enumerate(EVIL * 8)])
@@ -96,8 +98,8 @@ def test_what_crosses_the_border_holds_safe_names(engine: str) -> None:
     plan = translated("y ~ 1 + f + (1 + f || school)", "~ 1", engine)
     assert plan is not None
     columns = plan.call["frame"]
-    names = [column.name for column in columns]
-    assert len(set(names)) == len(names)
+    called = [column.name for column in columns]
+    assert len(set(called)) == len(called)
     for column in columns:
         assert re.fullmatch(r"[A-Za-z][A-Za-z0-9._]*", column.name)
         assert len(set(column.levels)) == len(column.levels)
@@ -123,6 +125,20 @@ def test_priors_on_hostile_levels_name_the_safe_ones() -> None:
     plan = translated("y ~ f + (1 | school)", "~ 1", "brms", priors={key: "normal(0, 1)"})
     assert plan is not None
     assert 'set_prior("normal(0, 1)", class = "b", coef = "fx.system.touch.bad")' in plan.native
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("ses:sector[Catholic]", "ses:sector[Catholic]"),
+        ("// N = 3, SD ~ half_t(3, 0, 1.5)", "// N = 3, SD ~ half_t(3, 0, 1.5)"),
+        ("größe", "größe"),
+        ("a\nb\r\u2028c\0", "a?b??c?"),
+        ("'\"`;{}$\\@#&!", "????????????"),
+    ],
+)
+def test_comments_show_what_is_no_code(text: str, shown: str) -> None:
+    assert names.comment(text) == shown
 
 
 # --- names ----------------------------------------------------------------------------------
@@ -162,7 +178,9 @@ def test_names_that_become_alike_stay_apart() -> None:
     size = 8 * len(EVIL)
     found = data(
         "y ~ é + e + I(e^2) + I(e_2)",
-        **{"é": np.arange(size), "e": np.arange(size) ** 2, "e_2": np.arange(size) ** 3},
+        é=np.arange(size),
+        e=np.arange(size) ** 2,
+        e_2=np.arange(size) ** 3,
     )
     assert len(set(found.names.values())) == len(found.names)
     assert found.names["e"] != found.names["é"]
@@ -232,8 +250,7 @@ def test_coefficients_are_named_as_r_names_them() -> None:
     design = make_design(ModelSpec("y ~ kind + x + x:kind"), frame(kind=kind))
     found = r_wording.r_data(design)
     assert r_wording.terms(design.mean, found) == "1 + kind + x + x:kind"
-    names = r_wording.coefficient_names(design.mean, found)
-    assert names == ["Intercept", "kindb", "x", "kindb:x"]
+    assert r_wording.coefficient_names(design.mean, found) == ["Intercept", "kindb", "x", "kindb:x"]
 
 
 def test_long_calls_are_laid_out() -> None:

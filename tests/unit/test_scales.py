@@ -49,7 +49,7 @@ def test_no_rule_is_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyError):
         scales.rule("unheard of")
     monkeypatch.setitem(scales.RULES, "new", (ScaleRule("log SD", 2.0, "SD", since=(3,)),))
-    with pytest.raises(KeyError, match="no scale rule for new 2.9"):
+    with pytest.raises(KeyError, match=r"no scale rule for new 2\.9"):
         scales.rule("new", "2.9")
 
 
