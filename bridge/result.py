@@ -161,7 +161,8 @@ class Result:
         Returns
         -------
         pandas.DataFrame
-            One column a parameter with a known covariance, canonical scales.
+            One column a parameter with a known covariance, canonical scales; variances are
+            drawn on the log scale and correlations on atanh.
 
         Raises
         ------
@@ -173,15 +174,9 @@ class Result:
                 f"Asymptotic draws are for maximum-likelihood fits; {self.engine} has draws in "
                 "idata."
             )
-        labels = list(self.parameter_covariance.index)
-        mean = [self.estimate(label) for label in labels]
-        rng = np.random.default_rng(seed)
-        values = rng.multivariate_normal(mean, self.parameter_covariance.to_numpy(), draws)
-        frame = pd.DataFrame(values, columns=labels)
-        frame.attrs["kind"] = (
-            f"asymptotic normal draws around {self.method} estimates of {self.engine}"
-        )
-        return frame
+        from bridge.asymptotic import asymptotic_draws
+
+        return asymptotic_draws(self, draws, seed)
 
     # --- to read -----------------------------------------------------------------------
     def summary(self) -> str:

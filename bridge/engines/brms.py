@@ -11,7 +11,7 @@ from bridge import scales
 from bridge.design import Design, RandomPart
 from bridge.engines import r_wording
 from bridge.engines.base import SAMPLER_OPTIONS, Engine, Plan, Progress, RawFit
-from bridge.engines.matching import match_columns
+from bridge.engines.matching import check_groups, match_columns
 from bridge.engines.posterior import Draws, posterior_result
 from bridge.engines.r_engine import run_r
 from bridge.errors import HarmoniseError
@@ -176,6 +176,8 @@ def _level2(
     sd = np.zeros((chains, draws, size))
     effects = np.zeros((chains, draws, groups, size))
     place = effect_places(design, values)
+    for levels in values["levels"]:
+        check_groups(design, levels)
     for ours, (block, column) in enumerate(place):
         scale = 1.0 if ours < len(design.mean_effects) else factor
         sd[..., ours] = scale * values["sd"][block][..., column]

@@ -13,7 +13,7 @@ from bridge.design import Design
 from bridge.engines import r_wording
 from bridge.engines.base import ML_OPTIONS, Engine, Plan, Progress, RawFit
 from bridge.engines.harmonise import effects_frame
-from bridge.engines.matching import level2_matrix, match_columns
+from bridge.engines.matching import check_groups, level2_matrix, match_columns
 from bridge.engines.maximum import Row, ml_result, wald
 from bridge.engines.r_engine import run_r
 from bridge.result import Result
@@ -85,6 +85,8 @@ def _correlation(tau: np.ndarray, a: int, b: int) -> float:
 def _group_effects(design: Design, values: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Return BLUPs and their conditional variances, (J, q) each, in our order of effects."""
     order = match_columns(design.Z, np.hstack(values["Z"]), design.mean_effects, "random part")
+    for levels in values["levels"]:
+        check_groups(design, levels)
     effects = np.hstack(values["effects"])
     variances = np.hstack([np.diagonal(c, axis1=0, axis2=1) for c in values["effects_cov"]])
     return effects[:, order], variances[:, order]

@@ -58,6 +58,18 @@ def match_columns(
     return found
 
 
+def check_groups(design: Design, levels: Sequence[str]) -> None:
+    """Make sure that an engine's groups are ours in our order: the numbers 1 to J.
+
+    Raises
+    ------
+    HarmoniseError
+        Where they are not, and every group effect would have a wrong label.
+    """
+    if list(levels) != [str(j + 1) for j in range(len(design.group_labels))]:
+        raise HarmoniseError("The engine returned the groups in another order than it was given.")
+
+
 def level2_matrix(
     design: Design, designs: Sequence[np.ndarray], covariances: Sequence[np.ndarray]
 ) -> np.ndarray:

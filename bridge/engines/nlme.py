@@ -14,7 +14,7 @@ from bridge.design import Design
 from bridge.engines import r_wording
 from bridge.engines.base import ML_OPTIONS, Engine, Plan, Progress, RawFit
 from bridge.engines.harmonise import effects_frame, parameter_table
-from bridge.engines.matching import level2_matrix, match_columns
+from bridge.engines.matching import check_groups, level2_matrix, match_columns
 from bridge.engines.maximum import ml_result, wald
 from bridge.engines.r_engine import run_r
 from bridge.likelihood import conditional_effects
@@ -76,6 +76,7 @@ class Nlme(Engine):
         for value, se, scale in zip(estimates, errors, _transformations(design), strict=True):
             rows.append(wald(float(value), se, scale, why))
         _, conditional = conditional_effects(design, gamma, delta, tau)
+        check_groups(design, values["levels"])
         effects = np.hstack(values["effects"])[:, _effect_order(design, values)]
         warnings = [
             "nlme gives no standard errors of the variance parameters: "

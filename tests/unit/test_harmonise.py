@@ -323,6 +323,7 @@ def test_lme4(shuffled: bool) -> None:
         "Z": [design.Z[:, random]],
         "covariance": [tau[np.ix_(random, random)]],
         "effects": [effects[:, random]],
+        "levels": [[str(j + 1) for j in range(J)]],
         "effects_cov": [spread[:, random][:, :, random].transpose(1, 2, 0)],
         "sigma": 3.0,
         "loglik": -10.0,
@@ -364,6 +365,7 @@ def test_lme4_says_what_went_wrong(changes: dict, part: str) -> None:
         "X": np.ones((20, 1)), "fixef": np.ones(1), "fixef_vcov": np.eye(1),
         "Z": [np.ones((20, 1))],
         "covariance": [np.zeros((1, 1))], "effects": [np.zeros((J, 1))],
+        "levels": [[str(j + 1) for j in range(J)]],
         "effects_cov": [np.zeros((1, 1, J))], "sigma": 1.0, "loglik": 0.0, "df": 3,
         "converged": True, "singular": False, "optimizer_messages": [],
     } | changes  # fmt: skip
@@ -432,3 +434,11 @@ def test_no_standard_error_no_interval() -> None:
 def test_names_of_pairs() -> None:
     assert names.pair_indices([0, 1, 0], diagonal=True) == [(0, 0), (1, 1), (0, 2), (2, 2)]
     assert names.pair_indices([0, 1, 0], diagonal=False) == [(0, 2)]
+
+
+@pytest.mark.parametrize("levels", [["2", "1", "3", "4"], ["1", "2", "3"], ["1", "10", "2", "3"]])
+def test_groups_in_another_order_are_refused(levels: list[str]) -> None:
+    from bridge.engines.matching import check_groups
+
+    with pytest.raises(HarmoniseError, match="another order"):
+        check_groups(plan("lme4", "y ~ 1 + (1 | g)", "~ 1").design, levels)

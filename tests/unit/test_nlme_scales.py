@@ -89,6 +89,7 @@ def answer(
         "Z": [design.Z[:, place] for place in places],
         "covariance": tau,
         "block_class": classes,
+        "levels": [str(j + 1) for j in range(J)],
         "effects": [
             np.arange(float(J * len(p))).reshape(J, -1) + 10 * i for i, p in enumerate(places)
         ],

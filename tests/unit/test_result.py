@@ -45,6 +45,7 @@ def maximum() -> Result:
         "X": made.design.mean.matrix, "fixef": np.array([1 / 3, -0.1]),
         "fixef_vcov": np.array([[0.04, 0.01], [0.01, 0.09]]), "Z": [made.design.Z],
         "covariance": [np.array([[0.7]])], "effects": [np.arange(5.0)[:, None] / 7],
+        "levels": [["1", "2", "3", "4", "5"]],
         "effects_cov": [np.full((1, 1, 5), 0.3)], "sigma": 1.1, "loglik": -31.25, "df": 4,
         "converged": True, "singular": False, "optimizer_messages": [],
     }  # fmt: skip
@@ -268,3 +269,30 @@ def test_a_result_shows_itself_in_a_line() -> None:
         "<Result of fake (posterior): 8 parameters, 19 rows, 5 groups; "
         "print(result.summary()) shows it>"
     )
+
+
+def test_asymptotic_draws_of_variances_are_covariance_matrices() -> None:
+    effects = ("u:Intercept", "u:x")
+    labels = [
+        "gamma[Intercept]",
+        "tau[u:Intercept,u:Intercept]", "tau[u:Intercept,u:x]", "tau[u:x,u:x]",
+        "rho[u:Intercept,u:x]",
+    ]  # fmt: skip
+    values = [3.0, 4.0, 1.2, 1.0, 0.6]
+    # standard errors so wide that draws on the natural scale would be below zero or above one
+    covariance = pd.DataFrame(np.diag([0.1, 3.0, 1.0, 0.8, 0.4]) ** 2, labels, labels)
+    made = replace(
+        maximum(),
+        estimates=pd.DataFrame({"parameter": labels, "estimate": values}),
+        effects=effects,
+        parameter_covariance=covariance,
+    )
+    draws = made.asymptotic_draws(5000, seed=1)
+    assert list(draws.columns) == labels
+    assert (draws[[labels[1], labels[3]]] > 0).all(axis=None)
+    assert (draws[labels[4]].abs() < 1).all()
+    product = draws[labels[4]] * np.sqrt(draws[labels[1]] * draws[labels[3]])
+    np.testing.assert_allclose(draws[labels[2]], product)
+    np.testing.assert_allclose(np.log(draws[labels[1]]).std(), 3.0 / 4.0, rtol=0.03)
+    np.testing.assert_allclose(np.arctanh(draws[labels[4]]).std(), 0.4 / 0.64, rtol=0.03)
+    np.testing.assert_allclose(draws.median()[labels[1]], 4.0, rtol=0.05)
