@@ -14,7 +14,7 @@ from bridge.engines import r_wording
 from bridge.engines.base import ML_OPTIONS, Engine, Plan, Progress, RawFit
 from bridge.engines.harmonise import effects_frame
 from bridge.engines.matching import check_groups, level2_matrix, match_columns
-from bridge.engines.maximum import Row, ml_result, wald
+from bridge.engines.maximum import SINGULAR, Row, ml_result, wald
 from bridge.engines.r_engine import run_r
 from bridge.result import Result
 
@@ -98,8 +98,5 @@ def _warnings(values: Mapping[str, Any]) -> list[str]:
         messages = "; ".join(map(str, values["optimizer_messages"])) or "no message"
         said.append(f"lme4 did not converge ({messages}): do not rely on these estimates.")
     if values["singular"]:
-        said.append(
-            "The fit is singular: a level-2 variance is zero or a correlation is at its bound; "
-            "simplify the random part."
-        )
+        said.append(SINGULAR)
     return said

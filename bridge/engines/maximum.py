@@ -40,8 +40,9 @@ def wald(estimate: float, se: float | None, transformation: str = "", note: str 
     if se is None or not np.isfinite(se):
         return Row(estimate, note=note or "no standard error")
     if transformation == "log" and estimate > 0:
-        half = Z95 * se / estimate
-        lower, upper = estimate * np.exp(-half), estimate * np.exp(half)
+        # an interval wider than any number is one without an upper end
+        with np.errstate(over="ignore"):
+            lower, upper = estimate * np.exp(np.array([-Z95, Z95]) * se / estimate)
     elif transformation == "atanh" and abs(estimate) < 1:
         half = Z95 * se / (1 - estimate**2)
         lower, upper = np.tanh(np.arctanh(estimate) - half), np.tanh(np.arctanh(estimate) + half)
@@ -50,6 +51,29 @@ def wald(estimate: float, se: float | None, transformation: str = "", note: str 
         lower, upper = estimate - Z95 * se, estimate + Z95 * se
     said = f"interval on the {transformation} scale" if transformation else ""
     return Row(estimate, se, float(lower), float(upper), "; ".join(filter(None, (note, said))))
+
+
+#: Relative to the level-1 SD, the SD of an effect that counts as zero; lme4's own tolerance.
+SINGULAR_BELOW = 1e-4
+
+SINGULAR = (
+    "The fit is singular: a level-2 variance is zero or a correlation is at its bound; "
+    "simplify the random part."
+)
+
+
+def is_singular(covariance: np.ndarray, level1_variance: float) -> bool:
+    """Tell whether a level-2 covariance matrix has a direction of no variance.
+
+    Parameters
+    ----------
+    covariance : (q, q) array
+        T_u, outcome units squared.
+    level1_variance : float
+        The mean variance of the residuals, outcome units squared.
+    """
+    smallest = float(np.linalg.eigvalsh(covariance).min())
+    return smallest < SINGULAR_BELOW**2 * level1_variance
 
 
 def ml_result(
