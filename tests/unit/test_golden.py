@@ -15,7 +15,8 @@ from bridge.engines import registry
 from bridge.spec import ModelSpec
 
 SECTOR = "1 + sector"
-FOUR = "1 + ses + sector + ses:sector"
+DEVIATION = "I(ses - meanses)"  # as Leckie et al. (2014) have it
+SLOPES = f"sector + {DEVIATION} + sector:{DEVIATION}"
 MODELS: dict[str, dict[str, Any]] = {
     "random_intercept": {"mean": "mathach ~ 1 + (1 | school)"},
     "random_slope": {"mean": "mathach ~ 1 + ses + (1 + ses | school)"},
@@ -24,8 +25,9 @@ MODELS: dict[str, dict[str, Any]] = {
         "variance": f"~ {SECTOR} + (1 | s | school)",
     },
     "model4": {
-        "mean": f"mathach ~ {FOUR} + (1 + ses | s | school)",
-        "variance": f"~ {FOUR} + (1 + ses | s | school)",
+        "mean": f"mathach ~ 1 + {SLOPES} + meanses + meanses:{DEVIATION} "
+        f"+ (1 + {DEVIATION} | s | school)",
+        "variance": f"~ 1 + {SLOPES} + (1 + {DEVIATION} | s | school)",
     },
     "variance_function": {
         "mean": "mathach ~ 1 + ses + female + (1 | school)",
