@@ -139,12 +139,12 @@ def fit(
     for name in engine:
         try:
             result = fit_model(model, frame, name, **options[name])
+            _write(result, folder, name)
         except BridgeError as error:
             # the other engines still get their turn; the exit code says that one failed
             failed.append(error)
             _say_error(error, name)
             continue
-        _write(result, folder, name)
         printed.append(_as_json(result))
         if not as_json:
             typer.echo(result.summary())
@@ -183,7 +183,8 @@ def compare(
         )
     else:
         typer.echo(found.text())
-    if not found.agree:
+    # where nothing could be judged, nothing was found to agree
+    if found.agree is False or found.verdicts.empty:
         raise typer.Exit(1)
 
 
@@ -223,6 +224,9 @@ def _options(engines: list[str], given: dict[str, Any]) -> dict[str, dict[str, A
     """Give each engine the options it knows; one that none of them knows is an error."""
     from bridge.engines import registry
 
+    twice = sorted({name for name in engines if engines.count(name) > 1})
+    if twice:
+        raise OptionError(f"The engine {twice[0]} is given twice; give each engine once.")
     known = {name: registry.get(name).options for name in engines}
     for option in given:
         if not any(option in options for options in known.values()):

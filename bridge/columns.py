@@ -34,16 +34,13 @@ def as_frame(data: Any) -> pd.DataFrame:
     Raises
     ------
     DataError
-        Where it is not a table, or has two columns of one name.
+        Where it is not a table.
     """
     if not isinstance(data, pd.DataFrame):
         if hasattr(data, "to_pandas"):
             data = data.to_pandas()
         else:
             raise DataError(f"Give the data as a pandas frame, not as {type(data).__name__}.")
-    twice = data.columns[data.columns.duplicated()]
-    if len(twice):
-        raise DataError(f"The data have two columns called '{twice[0]}'; rename one.")
     return data
 
 
@@ -54,6 +51,8 @@ def complete_rows(data: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
     ------
     UnknownColumnError
         Where a column is not there; the nearest is suggested.
+    DataError
+        Where there are two of one name.
     """
     names = list(names)
     for name in names:
@@ -64,6 +63,9 @@ def complete_rows(data: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
                 f"They have: {', '.join(known[:30])}{', …' if len(known) > 30 else ''}."
             )
     used = data[names]
+    twice = used.columns[used.columns.duplicated()]
+    if len(twice):
+        raise DataError(f"The data have two columns called '{twice[0]}'; rename one.")
     return used[used.notna().all(axis=1)]
 
 
@@ -77,8 +79,15 @@ def is_text(column: pd.Series) -> bool:
     )
 
 
-def as_number(column: pd.Series) -> np.ndarray:
+def as_number(column: pd.Series, infinite: type[DataError] = DataError) -> np.ndarray:
     """Return a numeric column as doubles.
+
+    Parameters
+    ----------
+    column : pandas.Series
+        The column.
+    infinite : type of DataError
+        What to raise where a value is infinite.
 
     Raises
     ------
@@ -110,9 +119,7 @@ def as_number(column: pd.Series) -> np.ndarray:
     values = column.to_numpy(dtype=float)
     if not np.isfinite(values).all():
         where = column.index[int(np.argmin(np.isfinite(values)))]
-        raise DataError(
-            f"Column '{column.name}' is infinite in row {where}; mend or drop that row."
-        )
+        raise infinite(f"Column '{column.name}' is infinite in row {where}; mend or drop that row.")
     return values
 
 

@@ -32,4 +32,6 @@ def compare(*results: Result, published: str | None = None) -> Comparison:
     """
     from bridge.comparison import make_comparison
 
-    return make_comparison(list(results), published)
+    # a list of results is meant as its results
+    several = results[0] if len(results) == 1 and isinstance(results[0], list | tuple) else results
+    return make_comparison(list(several), published)

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from bridge import arviz_compat, verdicts
+from bridge import verdicts
 from bridge.errors import RequestError
 from bridge.result import Result
+from bridge.same_model import check_same_data, model_of, model_of_design
+from bridge.spec import ModelSpec
 from bridge.summary import aligned, digits
 
 if TYPE_CHECKING:
@@ -48,9 +49,11 @@ class Comparison:
     printed: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @property
-    def agree(self) -> bool:
-        """Whether no pair of engines differs (print is another matter)."""
+    def agree(self) -> bool | None:
+        """Whether no pair of engines differs (print is another matter); None without a verdict."""
         between = self.verdicts[self.verdicts["second"] != "published"]
+        if between.empty:
+            return None
         differ = (between["verdict"] == verdicts.DIFFER).any()
         return not (differ or (self.logliks["verdict"] == verdicts.DIFFER).any())
 
@@ -115,13 +118,19 @@ def make_comparison(
     RequestError
         Where there is nothing to compare, or the outcomes differ.
     """
+    for result in results:
+        if not isinstance(result, Result):
+            raise RequestError(
+                f"bridge.compare takes results, not {type(result).__name__}; bridge.load reads a "
+                "saved one."
+            )
     if not results or (len(results) == 1 and published is None):
         raise RequestError("Nothing to compare: give two results, or one and a published table.")
-    _check_same_rows(results)
+    check_same_data(results)
     names = list(labels) if labels else _labels(results)
     pairs, logliks, notes = [], [], []
     for (a, first), (b, second) in combinations(list(zip(names, results, strict=True)), 2):
-        if _model(first) != _model(second):
+        if model_of(first) != model_of(second):
             continue
         pairs += _pair(a, first, b, second)
         logliks += _loglik(a, first, b, second)
@@ -131,7 +140,7 @@ def make_comparison(
         notes.append(
             f"Independence: {shared or f'{first.engine} and {second.engine} share no code'}."
         )
-    if any(_model(result) != _model(results[0]) for result in results):
+    if len({model_of(result) for result in results}) > 1:
         notes.append("Verdicts are given within a model; the results are of different models.")
     table = _table(names, results)
     printed: dict[tuple[str, str], str] = {}
@@ -161,32 +170,6 @@ def _labels(results: Sequence[Result]) -> list[str]:
             name = f"{base} ({number})"
         found.append(name)
     return found
-
-
-def _model(result: Result) -> Any:
-    """Return what makes a model the same: all of the spec but its priors."""
-    return {k: v for k, v in result.spec.to_dict().items() if k != "priors"}
-
-
-def _check_same_rows(results: Sequence[Result]) -> None:
-    first = results[0]
-    for other in results[1:]:
-        if other.spec.outcome != first.spec.outcome:
-            raise RequestError(
-                f"The outcomes differ ({first.spec.outcome} and {other.spec.outcome}); results of "
-                "different outcomes cannot be compared."
-            )
-        ours, theirs = _outcome(first), _outcome(other)
-        if ours.shape != theirs.shape or not np.array_equal(ours, theirs):
-            raise RequestError(
-                f"The results are of different rows ({first.engine}: {first.n_obs}, "
-                f"{other.engine}: {other.n_obs}); fit both to the same rows in the same order."
-            )
-
-
-def _outcome(result: Result) -> np.ndarray:
-    observed = arviz_compat.groups_of(result.idata)["observed_data"]
-    return np.asarray(observed[result.spec.outcome].values)
 
 
 def _rows(result: Result) -> dict[str, dict[str, Any]]:
@@ -239,11 +222,13 @@ def _published(
     name: str, labels: Sequence[str], results: Sequence[Result], table: pd.DataFrame
 ) -> tuple[list[tuple[Any, ...]], pd.DataFrame, dict[tuple[str, str], str], list[str]]:
     """Lay a published table beside the results; verdicts for results of its model."""
+    from bridge import datasets
+    from bridge.design import make_design
     from bridge.published import load
-    from bridge.spec import ModelSpec
 
     case = load(name)
-    model = {k: v for k, v in ModelSpec.from_dict(case.spec).to_dict().items() if k != "priors"}
+    design = make_design(ModelSpec.from_dict(case.spec), datasets.load(case.data))
+    model, rows = model_of_design(design), len(design.y)
     value, spread = _printed(case, ("mean", "estimate")), _printed(case, ("sd", "se"))
     table = table.copy()
     printed: dict[tuple[str, str], str] = {}
@@ -253,7 +238,7 @@ def _published(
         printed |= {(p, column): row["printed"] for p, row in known.items()}
     pairs: list[tuple[Any, ...]] = []
     for label, result in zip(labels, results, strict=True):
-        if _model(result) != model:
+        if model_of(result) != model:
             continue
         for parameter, row in _rows(result).items():
             if parameter not in value:
@@ -266,6 +251,11 @@ def _published(
                 (label, "published", parameter, verdict.distance, verdict.unit, verdict.verdict)
             )
     notes = [f"Published: {case.source}."]
+    notes += [
+        f"{label.replace(chr(10), ' ')} is of {result.n_obs} rows, print of {rows}."
+        for label, result in zip(labels, results, strict=True)
+        if result.n_obs != rows
+    ]
     if not pairs:
         notes.append("No result is of the published model: no verdict about print.")
     return pairs, table, printed, notes

@@ -10,19 +10,18 @@ import numpy as np
 import pandas as pd
 
 from bridge import formula, names
-from bridge.columns import Factor, as_factor, as_frame, as_number, complete_rows, is_text
-from bridge.encode import Column, Encoded, check_rank, encode
-from bridge.errors import (
-    DataError,
-    GroupsError,
-    NoRowsError,
-    OutcomeError,
-    SpecError,
-    VocabularyError,
+from bridge.columns import as_frame, complete_rows
+from bridge.design_columns import (
+    check_columns,
+    check_groups,
+    columns_of,
+    grouping_of,
+    outcome_of,
 )
+from bridge.encode import Column, Encoded, check_rank, encode
+from bridge.errors import DataError, SpecError, suggest
 from bridge.priors import ResolvedPriors, resolve
 from bridge.spec import ModelSpec
-from bridge.transforms import evaluate
 
 
 @dataclass(frozen=True)
@@ -174,20 +173,25 @@ def make_design(spec: ModelSpec, data: Any) -> Design:
     """
     frame = as_frame(data)
     used = complete_rows(frame, spec.columns)
-    _check_columns(frame, used, spec)
-    y = _outcome(frame, used, spec.outcome)
-    grouping = _grouping(used, spec)
-    columns, parts = _columns(spec, used)
+    check_columns(frame, used, spec)
+    y = outcome_of(used, spec.outcome)
+    grouping = grouping_of(frame, used, spec)
+    columns, parts = columns_of(spec, used)
 
     def encoded(node: formula.Node) -> Encoded:
         return encode(node, parts, columns, len(y))
 
     mean, variance = encoded(spec.mean_formula.fixed), encoded(spec.variance_formula.fixed)
+    if len(mean.labels) >= len(y):
+        raise DataError(
+            f"The mean function has {len(mean.labels)} coefficients for {len(y)} rows; leave "
+            "terms out."
+        )
     check_rank(mean, "mean")
     check_rank(variance, "variance")
     mean_random, start = _random(spec.mean_formula.random, encoded, 0, "mean")
     variance_random, _ = _random(spec.variance_formula.random, encoded, start, "variance")
-    _check_groups(grouping, spec, bool(mean_random), bool(variance_random))
+    check_groups(grouping, spec, bool(mean_random), bool(variance_random))
     design = Design(
         spec=spec,
         y=y,
@@ -203,99 +207,9 @@ def make_design(spec: ModelSpec, data: Any) -> Design:
         dropped_rows=len(frame) - len(used),
         outcome_mad=_mad(y),
     )
+    _check_level2(design)
     _ = design.priors  # a prior on what the model does not have is found out here
     return design
-
-
-def _check_columns(frame: pd.DataFrame, used: pd.DataFrame, spec: ModelSpec) -> None:
-    for name in spec.columns:
-        if "/" in name:
-            raise VocabularyError(f"Column '{name}' holds '/', which a result cannot; rename it.")
-    if frame.empty:
-        raise NoRowsError("The data have no rows; read or select some first.")
-    if frame[spec.outcome].isna().all():
-        raise OutcomeError(
-            f"The outcome '{spec.outcome}' is missing in every row; choose another column."
-        )
-    if used.empty:
-        empty = [c for c in spec.columns if frame[c].isna().all()]
-        hint = f" Column '{empty[0]}' has no values at all; leave it out." if empty else ""
-        raise NoRowsError(
-            f"No row is left: each of the {len(frame)} rows has a missing value in one of "
-            f"{', '.join(spec.columns)}.{hint}"
-        )
-
-
-def _outcome(frame: pd.DataFrame, used: pd.DataFrame, name: str) -> np.ndarray:
-    if is_text(used[name]):
-        raise OutcomeError(
-            f"The outcome '{name}' is not numeric, and these models are for continuous outcomes; "
-            "make it numbers or choose another column."
-        )
-    numbers = pd.to_numeric(frame[name], errors="coerce")
-    is_complex = pd.api.types.is_complex_dtype(numbers.dtype)
-    if not is_complex and np.isinf(numbers.to_numpy(dtype=float, na_value=np.nan)).any():
-        raise OutcomeError(f"The outcome '{name}' is infinite in some row; mend or drop that row.")
-    values = as_number(used[name])
-    if values.min() == values.max():
-        raise OutcomeError(
-            f"The outcome '{name}' is constant ({values[0]:g}); nothing can be modelled."
-        )
-    return values
-
-
-def _grouping(used: pd.DataFrame, spec: ModelSpec) -> Factor:
-    if spec.group is None:
-        return Factor(np.zeros(len(used), dtype=np.int64), ("all",))
-    return as_factor(used[spec.group])
-
-
-def _columns(
-    spec: ModelSpec, used: pd.DataFrame
-) -> tuple[dict[str, Column], dict[formula.Name | formula.Call, list[str]]]:
-    """Compute every atom of the formulas once; return the columns and the atoms' names."""
-    nodes = [spec.mean_formula.fixed, spec.variance_formula.fixed]
-    nodes += [t.inner for t in spec.mean_formula.random + spec.variance_formula.random]
-    atoms = dict.fromkeys(a for node in nodes for a in formula.atoms(node))
-    columns: dict[str, Column] = {}
-    parts: dict[formula.Name | formula.Call, list[str]] = {}
-    for atom in atoms:
-        made = _atom(atom, used)
-        columns.update(made)
-        parts[atom] = list(made)
-    return columns, parts
-
-
-def _atom(atom: formula.Name | formula.Call, used: pd.DataFrame) -> dict[str, Column]:
-    written = formula.text(atom)
-    if isinstance(atom, formula.Name) or atom.function == "C":
-        name = atom.name if isinstance(atom, formula.Name) else formula.text(atom.arguments[0])
-        if isinstance(atom, formula.Name) and not is_text(used[name]):
-            return {written: as_number(used[name])}
-        factor = as_factor(used[name])
-        if len(factor.levels) < 2:
-            raise DataError(
-                f"Column '{name}' has one value only ({factor.levels[0]}); leave it out."
-            )
-        return {written: factor}
-    numbers, groups = {}, {}
-    for name in formula.predictors(atom):
-        if is_text(used[name]):
-            raise DataError(
-                f"{written} needs numbers, but column '{name}' holds text or categories; "
-                "turn it into numbers first."
-            )
-        numbers[name] = as_number(used[name])
-    for name in set(formula.columns(atom)) - set(numbers):
-        groups[name] = as_factor(used[name]).codes
-    for call in formula.walk(atom):
-        if isinstance(call, formula.Call) and call.function in ("cvar", "dvar", "gsd"):
-            group = formula.text(call.arguments[1])
-            groups.setdefault(group, as_factor(used[group]).codes)
-    value = evaluate(atom, numbers, groups)
-    if value.ndim == 1:
-        return {written: value}
-    return {f"{written}[{i + 1}]": value[:, i] for i in range(value.shape[1])}
 
 
 def _random(
@@ -339,21 +253,18 @@ def numbered_blocks(parts: tuple[RandomPart, ...]) -> tuple[int, ...]:
     return tuple(block)
 
 
-def _check_groups(grouping: Factor, spec: ModelSpec, in_mean: bool, in_variance: bool) -> None:
-    if not (in_mean or in_variance):
+def _check_level2(design: Design) -> None:
+    """Refuse a level-2 function of an element the model does not have."""
+    if not isinstance(design.spec.level2, Mapping):
         return
-    sizes = np.bincount(grouping.codes)
-    if len(sizes) < 2:
-        raise GroupsError(
-            f"'{spec.group}' has one group only ({grouping.levels[0]}); random effects need "
-            "several."
-        )
-    if sizes.max() == 1:
-        where = "variance" if in_variance else "mean"
-        raise GroupsError(
-            f"Every group of '{spec.group}' has one row only; a random effect in the {where} "
-            "cannot be told from the residual. Group by something coarser."
-        )
+    known = [names.flat("tau", design.pair_label((a, a))) for a in range(len(design.effects))]
+    known += [names.flat("rho", design.pair_label(pair)) for pair in design.rho_pairs]
+    for key in design.spec.level2:
+        if key not in known:
+            raise SpecError(
+                f"level2 has {key}, which this model does not have.{suggest(key, known)} "
+                f"It has: {', '.join(known)}."
+            )
 
 
 def _mad(y: np.ndarray) -> float:

@@ -87,8 +87,16 @@ def encode(
     labels: list[str] = []
     pieces: list[Piece] = []
     terms: list[tuple[str, ...]] = []
+    origin = {name: formula.text(atom) for atom in formula.atoms(node) for name in parts[atom]}
     for structure in made.model_spec.structure:
         names = tuple(str(f).strip("`") for f in structure.term.factors if str(f) != "1")
+        atoms = [origin[name] for name in names]
+        for atom in atoms:
+            if atoms.count(atom) > 1:  # R takes the columns of a polynomial as one
+                raise SpecError(
+                    f"{formula.text(node)} multiplies {atom} by itself ({':'.join(names)}); write "
+                    "the products that are meant one by one."
+                )
         terms.append(names)
         known = _names_of(names, columns)
         for column in structure.columns:
@@ -138,6 +146,10 @@ def _names_of(
     }
 
 
+#: The share of a column that others must leave unexplained; lme4's own tolerance.
+_DEPENDENT = 1e-7
+
+
 def check_rank(encoded: Encoded, what: str) -> None:
     """Refuse columns that are linear combinations of earlier ones.
 
@@ -161,7 +173,7 @@ def check_rank(encoded: Encoded, what: str) -> None:
     triangle = np.linalg.qr(unit)[1]
     diagonal = np.zeros(len(labels))
     diagonal[: min(triangle.shape)] = np.abs(np.diagonal(triangle))
-    dependent = np.flatnonzero(diagonal < 1e-8)
+    dependent = np.flatnonzero(diagonal < _DEPENDENT)
     if not len(dependent):
         return
     late = int(dependent[0])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge import datasets
 from bridge.errors import DataFileError, OutputError, suggest
+from bridge.whole_file import whole_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,18 +37,47 @@ def read_data(source: str) -> pd.DataFrame:
             f"There is no data file {source}, and no data set of that name."
             f"{suggest(source, datasets.names())} Data sets: {', '.join(datasets.names())}."
         )
-    readers = {
-        ".csv": pd.read_csv,
-        ".tsv": lambda path: pd.read_csv(path, sep="\t"),
-        ".parquet": pd.read_parquet,
-    }
+    readers = {".csv": _read_text, ".tsv": _read_text, ".parquet": pd.read_parquet}
     if file.suffix.lower() not in readers:
-        raise DataFileError(f"{source} is not a .csv, .tsv or .parquet file.")
+        raise DataFileError(f"{source} is not a .csv, .tsv or .parquet file; save it as one.")
     try:
         frame: pd.DataFrame = readers[file.suffix.lower()](file)
     except (OSError, ValueError, ImportError) as error:
         raise DataFileError(f"The data {source} cannot be read: {error}.") from None
     return frame
+
+
+#: What stands for a missing value in a text file; any other word is a value.
+MISSING = ("", "NA", "NaN")
+
+
+def _read_text(file: Path) -> pd.DataFrame:
+    """Read a .csv or .tsv; a column is numeric only where nothing of its text would be lost."""
+    import pandas as pd
+
+    frame = pd.read_csv(
+        file,
+        sep="\t" if file.suffix.lower() == ".tsv" else ",",
+        dtype=str,
+        keep_default_na=False,
+        na_values=list(MISSING),
+        encoding="utf-8-sig",
+    )
+    return frame.apply(_number_or_text)
+
+
+def _number_or_text(column: pd.Series) -> pd.Series:
+    """Return numbers where all values are; labels such as 001 stay text."""
+    import pandas as pd
+
+    numbers = pd.to_numeric(column, errors="coerce")
+    known = column.notna()
+    if not known.any() or numbers[known].isna().any():
+        return column
+    if column[known].str.fullmatch(r"[+-]?0\d.*").any():
+        return column
+    whole = column[known].str.fullmatch(r"[+-]?\d+").all()
+    return numbers.astype("Int64") if whole and not known.all() else numbers
 
 
 def output_folder(path: Path) -> Path:
@@ -78,14 +107,8 @@ def write_text(path: Path, text: str) -> None:
     OutputError
         Where it cannot be written.
     """
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from None
+    with whole_file(path) as file:
+        file.write_text(text, encoding="utf-8")
 
 
 def saved_results(folders: list[Path]) -> list[Path]:

@@ -17,7 +17,14 @@ def translate(spec: ModelSpec, data: Any, engine: str, **options: Any) -> Plan:
     """Word a model for an engine without running anything; see `ModelSpec.translate`."""
     from bridge.design import make_design
     from bridge.engines import registry
+    from bridge.errors import SpecError
+    from bridge.spec import ModelSpec
 
+    if not isinstance(spec, ModelSpec):
+        raise SpecError(
+            f"The first argument is a ModelSpec, not {type(spec).__name__}: "
+            'bridge.ModelSpec("y ~ 1 + (1 | g)").'
+        )
     chosen = registry.get(engine)
     checked = _completed(chosen.checked_options(options))
     registry.check(engine, spec)

@@ -368,8 +368,45 @@ def _read(reader: _Reader, source: str) -> Formula:
     tree = reader.sum()
     if reader.token.kind != "end":
         raise reader.fail(f"The formula does not parse: {reader.token.text!r} is out of place.")
+    _check_intercepts(tree, source)
     fixed, random = _split(tree, source)
     return Formula(outcome, Number("1") if fixed is None else fixed, tuple(random))
+
+
+def _check_intercepts(node: Node, source: str) -> None:
+    """Allow 0 and 1 as summands of the whole formula, or of a whole random term, alone.
+
+    In brackets and products R and other readers of formulas do not agree on what they mean.
+    """
+    if isinstance(node, Number):
+        return
+    if isinstance(node, Random):
+        _check_intercepts(node.inner, source)
+    elif isinstance(node, Negative) and isinstance(node.body, Number):
+        return
+    elif isinstance(node, Binary) and node.op in "+-":
+        _check_intercepts(node.left, source)
+        if not isinstance(node.right, Random):
+            _refuse_intercepts(node.right, source, inside=False)
+        else:
+            _check_intercepts(node.right, source)
+    else:
+        _refuse_intercepts(node, source, inside=True)
+
+
+def _refuse_intercepts(node: Node, source: str, *, inside: bool) -> None:
+    if isinstance(node, Number):
+        if inside:
+            raise FormulaError(
+                f"{node.text} stands in brackets or in a product in '{source}'; the intercept is "
+                "kept by + 1 or taken away by + 0 outside of them."
+            )
+    elif isinstance(node, Negative):
+        _refuse_intercepts(node.body, source, inside=True)
+    elif isinstance(node, Binary):
+        _refuse_intercepts(node.left, source, inside=True)
+        if node.op != "^":
+            _refuse_intercepts(node.right, source, inside=True)
 
 
 def _split(tree: Node, source: str) -> tuple[Node | None, list[Random]]:

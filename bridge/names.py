@@ -52,6 +52,11 @@ _DATA = {
 #: Names a data column must not have, because a result uses them.
 RESERVED = frozenset(VARIABLES) | _DIMS | _DATA | {"chain", "draw", "obs", "Intercept"}
 
+#: Names a grouping column must not have: as dims they are taken for arguments of xarray and ArviZ.
+RESERVED_GROUPS = frozenset(
+    {"method", "tolerance", "drop", "indexers", "self", "hdi", "metric", "sample"}
+)
+
 INTERCEPT = "Intercept"
 
 _PLAIN = frozenset(" _.,:()[]+-*/^~|<>=%")

@@ -9,6 +9,8 @@ import numpy as np
 
 from bridge import names
 from bridge.design import Design
+from bridge.priors import lkj_log_density
+from bridge.scales import correlation_matrix
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -72,7 +74,8 @@ def make_groups(
     dict of str to xarray.Dataset
         ``log_likelihood``: the outcome's log density of each row given the group effects;
         ``posterior_predictive``: a new outcome of each row for the same groups; ``log_prior``:
-        the log prior density of gamma, delta and the SDs by element, on the canonical scale.
+        the log prior density of gamma, delta and the SDs by element, of the correlations and
+        of nu, on the canonical scale.
     """
     import xarray as xr
 
@@ -117,11 +120,30 @@ def _log_prior(design: Design, posterior: xr.Dataset, coords: dict[str, Any]) ->
         sd = np.sqrt(posterior["tau"].sel(tau_pair=diagonal).values)
         columns["sd"] = ("effect", sd, priors.sd)
         labels["effect"] = list(design.effects)
-    data = {}
+    data: dict[str, Any] = {}
     for name, (dim, values, each) in columns.items():
         density = [prior.log_density(values[..., i]) for i, prior in enumerate(each)]
         data[name] = (("chain", "draw", dim), np.stack(density, axis=-1))
+    if design.rho_pairs:
+        data["rho"] = (("chain", "draw"), _log_lkj(design, posterior["rho"].values))
+    if "nu" in posterior:
+        nu = posterior["nu"].values
+        # the prior is cut off at one, below which there is no mean
+        above = np.log1p(-np.exp(priors.nu.log_cdf(1.0)))
+        data["nu"] = (("chain", "draw"), priors.nu.log_density(nu) - above)
     return xr.Dataset(data, {**coords, **labels})
+
+
+def _log_lkj(design: Design, rho: np.ndarray) -> np.ndarray:
+    """Return the log density of all correlation matrices of a model, one for each block."""
+    whole = correlation_matrix(rho, design.rho_pairs, len(design.effects))
+    total = np.zeros(rho.shape[:-1])
+    for number in dict.fromkeys(design.block):
+        members = [i for i, block in enumerate(design.block) if block == number]
+        if len(members) > 1:
+            matrices = whole[..., members, :][..., :, members]
+            total += lkj_log_density(matrices, design.priors.lkj)
+    return total
 
 
 def obs_labels(design: Design) -> Any:

@@ -96,6 +96,35 @@ class Prior:
         half = self.family.startswith("half")
         return np.where(x < 0, -np.inf, value + np.log(2.0)) if half else np.asarray(value)
 
+    def log_cdf(self, x: float) -> float:
+        """Return the log of the probability of at most ``x``, for ``gamma``."""
+        from scipy import stats
+
+        return float(stats.gamma.logcdf(x, self.parameters[0], scale=1 / self.parameters[1]))
+
+
+def lkj_log_density(matrices: np.ndarray, eta: float) -> np.ndarray:
+    """Return the log density of LKJ(eta) at correlation matrices, normalised.
+
+    Parameters
+    ----------
+    matrices : (..., K, K) array
+        Correlation matrices.
+    eta : float
+        The shape; 1 is uniform.
+
+    Notes
+    -----
+    Lewandowski, Kurowicka & Joe (2009), equation 16; the constant as in Stan.
+    """
+    from scipy.special import gammaln
+
+    size = matrices.shape[-1]
+    k = np.arange(1, size)
+    constant = (size - 1) * gammaln(eta + (size - 1) / 2)
+    constant -= np.sum(k / 2 * np.log(np.pi) + gammaln(eta + (size - 1 - k) / 2))
+    return constant + (eta - 1) * np.linalg.slogdet(matrices)[1]
+
 
 def number(value: float) -> str:
     """Write a number of a prior: shortest text that reads back as the same number."""
@@ -222,13 +251,13 @@ class Priors(Mapping[str, str]):
 
 
 def _target(key: str) -> str:
-    match = _KEY.fullmatch(key)
+    match = _KEY.fullmatch(key) if isinstance(key, str) else None
     target = match["target"] if match else key
     if target not in TARGETS:
         raise PriorError(
-            f"There is no parameter called '{key}' to set a prior on.{suggest(target, TARGETS)} "
-            f"There are: {', '.join(TARGETS)}, and elements such as gamma[sector] or "
-            "sd_u[Intercept]."
+            f"There is no parameter called '{key}' to set a prior on."
+            f"{suggest(str(target), TARGETS)} There are: {', '.join(TARGETS)}, and elements such "
+            "as gamma[sector] or sd_u[Intercept]."
         )
     if match and match["element"] is not None and target in ("rho", "nu"):
         raise PriorError(f"A prior on {target} holds for all of it: write {target}, not {key}.")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from bridge import arviz_compat, names
-from bridge.errors import DataFileError, NotAvailable, OutputError, ResultVersionError
+from bridge.errors import DataFileError, NotAvailable, ResultVersionError
 from bridge.spec import ModelSpec
+from bridge.whole_file import whole_file
 
 FORMAT = 1
 _ATTRIBUTE = "bridge"
@@ -95,7 +94,7 @@ class Result:
 
     @property
     def deviance(self) -> float:
-        """Minus twice the maximised log-likelihood."""
+        """Minus twice the maximised log-likelihood (with ``method="REML"`` the REML criterion)."""
         return -2.0 * self._ml("loglik", "deviance")
 
     @property
@@ -203,23 +202,8 @@ class Result:
         target = Path(path)
         groups = arviz_compat.groups_of(self.idata)
         tree = arviz_compat.make_tree(groups, {_ATTRIBUTE: json.dumps(self._as_json())})
-        try:
-            handle, temporary = tempfile.mkstemp(dir=target.parent, suffix=".part")
-            os.close(handle)
-        except OSError as error:
-            raise OutputError(
-                f"The result cannot be written to {target}: {error.strerror or error}."
-            ) from None
-        try:
-            tree.to_netcdf(temporary, engine="h5netcdf")
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, target)
-        except (OSError, ValueError) as error:  # a label may hold what a file cannot
-            Path(temporary).unlink(missing_ok=True)
-            raise OutputError(f"The result cannot be written to {target}: {error}.") from None
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with whole_file(target) as file:
+            tree.to_netcdf(file, engine="h5netcdf")
         return target
 
     def _as_json(self) -> dict[str, Any]:

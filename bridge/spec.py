@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bridge import formula
 from bridge.errors import DataFileError, GroupingError, SpecError, VocabularyError, suggest
 from bridge.formula import Formula
-from bridge.names import RESERVED
+from bridge.names import RESERVED, RESERVED_GROUPS
 from bridge.priors import Priors
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class ModelSpec:
         """
         if isinstance(source, Path) or ("=" not in source and "\n" not in source):
             try:
-                text = Path(source).read_text(encoding="utf-8")
+                text = Path(source).read_text(encoding="utf-8-sig")
             except (OSError, UnicodeDecodeError) as error:
                 why = getattr(error, "strerror", None) or error
                 raise DataFileError(f"The specification {source} cannot be read: {why}.") from None
@@ -303,6 +303,11 @@ class ModelSpec:
         if mean.outcome in [*used, *groups]:
             raise SpecError(
                 f"{mean.outcome} is the outcome and cannot stand on the right side too."
+            )
+        if groups and groups[0] in RESERVED_GROUPS:
+            raise VocabularyError(
+                f"A grouping column called '{groups[0]}' becomes a dim that xarray and ArviZ take "
+                "for an argument of theirs; rename the column."
             )
         for name in [mean.outcome, *used, *groups]:
             if name in RESERVED:

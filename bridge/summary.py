@@ -94,10 +94,11 @@ def _head(result: Result) -> list[str]:
         f"Rows: {result.n_obs}; {groups}; dropped for missing values: {result.dropped_rows}",
     ]
     if result.method in ("ML", "REML"):
-        kind = "restricted log-likelihood" if result.method == "REML" else "log-likelihood"
+        reml = result.method == "REML"
         lines.append(
-            f"{kind} {result.loglik:.4f}; deviance {result.deviance:.4f}; AIC {result.aic:.2f}; "
-            f"BIC {result.bic:.2f}"
+            f"{'restricted ' * reml}log-likelihood {result.loglik:.4f}; "
+            f"{'REML criterion' if reml else 'deviance'} {result.deviance:.4f}; "
+            f"AIC {result.aic:.2f}; BIC {result.bic:.2f}"
         )
     return lines
 

@@ -53,7 +53,9 @@ fit_lme4 <- function(plan, data) {
     loglik = one(as.double(loglik)),
     df = one(attr(loglik, "df")),
     n_obs = one(nrow(lme4::getME(fit, "X"))),
-    converged = one(convergence$opt == 0 && !any(convergence$lme4$code < 0)),
+    # the codes of lme4's own checks count up with the number of complaints: its words tell
+    converged = one(convergence$opt == 0 && !any(convergence$lme4$code < 0) &&
+                      !any(grepl("failed to converge", convergence$lme4$messages))),
     singular = one(lme4::isSingular(fit)),
     optimizer_messages = as.character(unlist(c(fit@optinfo$message, convergence$lme4$messages)))
   )

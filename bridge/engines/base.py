@@ -44,6 +44,8 @@ class Option:
         """Return the value, or raise `OptionError` with what it must be."""
         if value is None and (self.default is None or self.kind == "seconds"):
             return None
+        if value is None and self.kind == "choices":
+            return ()
         whole = isinstance(value, Integral) and not isinstance(value, bool)
         real = isinstance(value, Real) and not isinstance(value, bool)
         if self.kind == "choices":
@@ -68,6 +70,8 @@ class Option:
         return float(value) if real else value
 
     def _check_choices(self, name: str, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, str | list | tuple | set):
+            raise OptionError(f"{name} ({self.meaning}) is a list of names, not {value!r}.")
         several = (value,) if isinstance(value, str) else tuple(value)
         for word in several:
             if word not in self.choices:

@@ -17,9 +17,11 @@ from bridge.engines.harmonise import effects_frame, parameter_table
 from bridge.engines.matching import check_groups, level2_matrix, match_columns
 from bridge.engines.maximum import SINGULAR, is_singular, ml_result, wald
 from bridge.engines.r_engine import run_r
+from bridge.errors import EngineFailed
 from bridge.likelihood import conditional_effects
 from bridge.result import Result
 
+_GAVE_UP = ("nlminb", "convergence", "iteration limit", "singular")
 _FAR = 5.0  # SDs from zero
 _NO_APVAR = "nlme gives none: apVar is not available"
 
@@ -59,8 +61,18 @@ class Nlme(Engine):
         return Plan(self.name, design, options, native, call)
 
     def run(self, plan: Plan, progress: Progress) -> RawFit:
-        """Run ``lme`` in the R worker."""
-        return run_r(plan, progress, "nlme")
+        """Run ``lme`` in the R worker; where its optimiser gives up, say what may help."""
+        try:
+            return run_r(plan, progress, "nlme")
+        except EngineFailed as error:
+            if not any(word in str(error) for word in _GAVE_UP):
+                raise
+            raise type(error)(
+                f"{error}\nnlme gives up like this where a level-2 variance is zero or a "
+                "correlation at its bound (lme4 fits such a model and says that it is singular), "
+                "and where a predictor of the variance is far from zero or of a large scale (use "
+                "center or scale)."
+            ) from error
 
     def harmonise(self, raw: RawFit, plan: Plan) -> Result:
         """Double the exponents of the SD: coefficients of the log variance, by the delta method."""

@@ -94,7 +94,7 @@ def get(name: str) -> Engine:
     UnknownEngineError
         Where there is none of that name; the nearest is suggested.
     """
-    if name not in ENGINES:
+    if not isinstance(name, str) or name not in ENGINES:
         raise UnknownEngineError(
             f"There is no engine '{name}'.{suggest(str(name), ENGINES)} "
             f"There are: {', '.join(ENGINES)}."

@@ -121,7 +121,7 @@ BAD: dict[str, tuple[type[BridgeError], Callable[[], object]]] = {
     ),
     "zero column": (errors.CollinearError, fitted("y ~ 1 + t + (1 | g)", t=0.0)),
     "more columns than rows": (
-        errors.CollinearError,
+        errors.DataError,
         lambda: bridge.fit(ModelSpec(MEAN.replace("x", "x * w")), frame().iloc[[0, 4, 8]], "fake"),
     ),
     "interaction alone": (errors.SpecError, fitted("y ~ 1 + f:h + (1 | g)", h=["p", "p", "q"] * 8)),

@@ -90,7 +90,7 @@ def test_missing_cells_and_their_reason() -> None:
 def test_restricted_likelihood_is_named() -> None:
     made = replace(fitted(), method="REML", ml={"loglik": -10.0, "n_parameters": 5})
     assert "restricted maximum likelihood (REML)" in made.summary()
-    assert "restricted log-likelihood -10.0000; deviance 20.0000; AIC 30.00" in made.summary()
+    assert "restricted log-likelihood -10.0000; REML criterion 20.0000; AIC 30.00" in made.summary()
 
 
 def test_without_groups_none_are_named() -> None:
