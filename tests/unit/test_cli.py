@@ -145,3 +145,33 @@ def test_the_module_runs_by_itself(folder):
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+
+
+def test_an_engine_given_twice_is_refused(folder, capsys):
+    code, _, err = run(capsys, *FIT, "--engine", "fake", "--out", "o")
+    assert code == 2
+    assert "fake is given twice" in err
+
+
+def test_a_place_that_cannot_be_written_stops_no_other_engine(folder, capsys, monkeypatch):
+    from bridge.engines.fake import Fake
+    from bridge.engines.stan import Stan
+
+    monkeypatch.setattr(Stan, "translate", Fake.translate)
+    monkeypatch.setattr(Stan, "run", Fake.run)
+    monkeypatch.setattr(Stan, "harmonise", Fake.harmonise)
+    (folder / "o" / "fake.csv").mkdir(parents=True)
+    code, out, err = run(capsys, *FIT, "--engine", "stan", "--out", "o")
+    assert code == 2
+    assert "fake.csv cannot be written: it is a folder" in err
+    assert "Saved in o: stan.nc" in out
+    assert not list((folder / "o").glob("*.part"))
+
+
+def test_compare_of_nothing_comparable_is_no_success(folder, capsys):
+    run(capsys, *FIT, "--out", "a")
+    (folder / "m.toml").write_text('mean = "mathach ~ 1 + (1 | school)"')
+    run(capsys, *FIT, "--out", "b")
+    code, out, _ = run(capsys, "compare", "a", "b")
+    assert code == 1
+    assert "of different models" in out

@@ -159,3 +159,48 @@ def test_missing_standard_errors_are_blank_not_nan(fitted):
     text = bridge.compare(dataclasses.replace(fitted, estimates=estimates), fitted).text()
     assert "nan" not in text
     assert "<NA>" not in text
+
+
+def test_one_model_written_in_two_ways_is_one_model(data, fitted):
+    spec = bridge.ModelSpec(
+        "mathach ~ sector + (1 | q | school)", "~ sector + 1 + (1 | q | school)"
+    )
+    other = bridge.fit(spec, data, "fake", chains=2, draws=600, seed=2)
+    found = bridge.compare(fitted, other, published="leckie2014/model1")
+    assert set(zip(found.verdicts["first"], found.verdicts["second"], strict=True)) == {
+        ("fake", "fake (2)"), ("fake", "published"), ("fake (2)", "published"),
+    }  # fmt: skip
+    assert "fake is of 400 rows, print of 7185." in found.text()
+
+
+def test_correlated_and_independent_effects_are_two_models(data, fitted):
+    spec = SPEC.replace(variance="~ 1 + sector + (1 | school)")
+    other = bridge.fit(spec, data, "fake", draws=50, seed=1)
+    assert bridge.compare(fitted, other).agree is None
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (lambda d: d.assign(sector=2 * d["sector"]), "sector"),
+        (lambda d: d.assign(school=[*d["school"][1:], 1]), "the grouping school"),
+    ],
+)
+def test_other_columns_are_refused(data, fitted, change, name):
+    other = bridge.fit(SPEC, change(data), "fake", draws=50, seed=1)
+    with pytest.raises(RequestError, match=f"different data: {name} is not the same"):
+        bridge.compare(fitted, other)
+
+
+def test_another_reference_level_is_another_model_not_a_crash(data):
+    spec = bridge.ModelSpec("mathach ~ kind + (1 | school)")
+    text = data.assign(kind=np.where(data["sector"] == 1, "C", "P"))
+    turned = text.assign(kind=pd.Categorical(text["kind"], ["P", "C"]))
+    results = [bridge.fit(spec, d, "fake", draws=50, seed=1) for d in (text, turned)]
+    assert bridge.compare(*results).agree is None
+
+
+def test_results_in_a_list_and_what_are_no_results(fitted):
+    assert len(bridge.compare([fitted, fitted]).verdicts)
+    with pytest.raises(RequestError, match="takes results, not str"):
+        bridge.compare("a", "b")

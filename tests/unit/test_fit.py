@@ -118,3 +118,17 @@ def test_every_engine_checks_its_own_options() -> None:
         with pytest.raises(errors.OptionError, match=f"{name} has no option 'nonsense'"):
             engine.checked_options({"nonsense": 1})
         assert set(engine.checked_options({})) == set(engine.options)
+
+
+def test_wrong_types_are_said_in_a_sentence() -> None:
+    data = bridge.datasets.load("hsb").head(50)
+    spec = bridge.ModelSpec("mathach ~ 1 + (1 | school)")
+    with pytest.raises(errors.SpecError, match="is a ModelSpec, not str"):
+        bridge.fit("mathach ~ 1 + (1 | school)", data, "fake")
+    with pytest.raises(errors.SpecError, match="is a ModelSpec, not DataFrame"):
+        bridge.fit(data, spec, "fake")
+    with pytest.raises(errors.UnknownEngineError):
+        bridge.fit(spec, data, ["fake"])
+    with pytest.raises(errors.OptionError, match="is a list of names, not 5"):
+        bridge.fit(spec, data, "fake", include=5)
+    assert bridge.fit(spec, data, "fake", draws=10, include=None)

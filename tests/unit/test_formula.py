@@ -233,3 +233,24 @@ def test_formulaic_sees_quoted_columns_alone(source: str, expected: str) -> None
     if poly in parts:
         parts[poly] = ["p1", "p2"]
     assert formula.algebra(node, parts) == expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "y ~ h + (0 + x)", "y ~ 1 + (x + h - 1)", "y ~ (0 + x) * h", "y ~ x * (1 + h)", "y ~ x * 1",
+        "y ~ (x + 1) * h", "y ~ x:0", "y ~ x:1", "y ~ (x + 1)^2", "y ~ (1 | g) + (0 + x)",
+        "y ~ x + (1 * h | g)", "y ~ x - (1 + h)",
+    ],
+)  # fmt: skip
+def test_an_intercept_in_brackets_or_products_is_refused(source: str) -> None:
+    with pytest.raises(FormulaError, match="outside of them"):
+        formula.parse(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["y ~ 0 + x", "y ~ x - 1", "y ~ -1 + x", "y ~ x + 0 + (0 + x | g)", "y ~ I(x + 1) * h"],
+)
+def test_an_intercept_that_stands_free_is_read(source: str) -> None:
+    assert formula.parse(source)

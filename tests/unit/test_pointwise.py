@@ -95,3 +95,28 @@ def test_a_model_without_effects(data):
     )
     assert fitted.idata["log_likelihood"]["mathach"].shape == (4, 50, 120)
     assert "sd" not in fitted.idata["log_prior"]
+
+
+def test_log_prior_of_correlations_and_degrees_of_freedom(data):
+    spec = bridge.ModelSpec(
+        "mathach ~ 1 + (1 + ses | s | school)",
+        "~ 1 + (1 | s | school)",
+        random_effects="student_t",
+        priors={"rho": "lkj(3)", "nu": "gamma(2, 0.2)"},
+    )
+    made = bridge.fit(spec, data, "fake", chains=1, draws=20, seed=1, include="log_prior").idata
+    found, p = made["log_prior"], made["posterior"]
+    rho = p["rho"].isel(chain=0, draw=4).values
+    matrix = np.array([[1, rho[0], rho[1]], [rho[0], 1, rho[2]], [rho[1], rho[2], 1]])
+    # the constant by integration over the partial correlations (Lewandowski et al. 2009)
+    from scipy.special import betaln
+
+    shapes = [3.5, 3.5, 3.0]
+    constant = sum(betaln(a, a) + (2 * a - 1) * np.log(2) for a in shapes)
+    expected = 2 * np.linalg.slogdet(matrix)[1] - constant
+    assert found["rho"].isel(chain=0, draw=4).item() == pytest.approx(expected)
+    nu = p["nu"].isel(chain=0, draw=4).item()
+    law = stats.gamma(2, scale=5)
+    assert found["nu"].isel(chain=0, draw=4).item() == pytest.approx(
+        law.logpdf(nu) - np.log(law.sf(1))
+    )

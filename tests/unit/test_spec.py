@@ -178,3 +178,15 @@ def test_files_that_are_no_spec(content: str | bytes | None, part: str, tmp_path
     with pytest.raises(DataFileError, match=part) as caught:
         ModelSpec.from_toml(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_mark_at_the_start_of_a_toml_file(tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text('\ufeffmean = "y ~ 1 + (1 | g)"', encoding="utf-8")
+    assert ModelSpec.from_toml(tmp_path / "m.toml").group == "g"
+
+
+@pytest.mark.parametrize("name", ["method", "sample", "hdi"])
+def test_groups_that_arviz_would_take_for_an_argument(name: str) -> None:
+    with pytest.raises(VocabularyError, match="rename the column"):
+        ModelSpec(f"y ~ 1 + (1 | {name})")
+    assert ModelSpec(f"y ~ {name} + (1 | g)")
