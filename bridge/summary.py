@@ -34,6 +34,8 @@ def digits(value: Any, places: int = 4) -> str:
 
 def aligned(rows: list[list[str]], left: int = 1) -> list[str]:
     """Return rows in columns, the first ``left`` of them aligned left and the others right."""
+    # a line break in a label would break the table
+    rows = [["".join(c if c.isprintable() else "?" for c in cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:

@@ -96,3 +96,7 @@ def test_restricted_likelihood_is_named() -> None:
 def test_without_groups_none_are_named() -> None:
     made = bridge.fit(ModelSpec("y ~ x"), DATA, "fake", draws=10, seed=1)
     assert "Rows: 30; no groups; dropped" in made.summary()
+
+
+def test_a_line_break_in_a_label_does_not_break_the_table() -> None:
+    assert aligned([["a\nb", "1"], ["c", "22"]]) == ["a?b   1", "c    22"]
