@@ -271,6 +271,9 @@ def test_the_child_starts_in_any_folder_with_a_script_from_standard_input(folder
 
 
 INTERRUPTED = """
+import signal
+# a shell that starts its children in the background has them ignore the interrupt
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from bridge.engines.worker import shared
 try:
     shared("worker_child", "X").call("hang", {}, on_output=lambda line: print(line, flush=True))
