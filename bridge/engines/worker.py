@@ -51,7 +51,7 @@ class Worker:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = os.getpid()
-        self._requests = self._replies = -1
+        self._requests = self._replies = self._life = -1
         self._folder = ""
 
     @property
@@ -147,18 +147,20 @@ class Worker:
         self._folder = tempfile.mkdtemp(prefix="bridge-")
         theirs_in, self._requests = os.pipe()
         self._replies, theirs_out = os.pipe()
+        # nothing is ever written here: its end tells the child that we are gone
+        theirs_life, self._life = os.pipe()
         self._process = subprocess.Popen(
             # -P: a user's random.py in the current folder must not shadow anything
             [sys.executable, "-P", "-m", self.module],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=(theirs_in, theirs_out),
-            env=_environment(theirs_in, theirs_out, self._folder),
+            pass_fds=(theirs_in, theirs_out, theirs_life),
+            env=_environment((theirs_in, theirs_out, theirs_life), self._folder),
             start_new_session=True,
         )
-        os.close(theirs_in)
-        os.close(theirs_out)
+        for fd in (theirs_in, theirs_out, theirs_life):
+            os.close(fd)
         os.set_blocking(self._requests, False)
         os.set_blocking(self._replies, False)
         self._output = Output(self._process.stdout)
@@ -227,6 +229,7 @@ class Worker:
     def _clean_up(self) -> None:
         if self._process is not None and self._owner == os.getpid():
             self._requests, self._replies = _closed(self._requests), _closed(self._replies)
+            self._life = _closed(self._life)
             shutil.rmtree(self._folder, ignore_errors=True)
         self._process = None
 
@@ -252,14 +255,18 @@ def _ending(code: int | None) -> str:
     return f"ended with exit code {code}"
 
 
-def _environment(read: int, write: int, folder: str) -> dict[str, str]:
+def _environment(pipes: tuple[int, ...], folder: str) -> dict[str, str]:
     """Make the child's environment: the pipes, a folder of its own, and where bridge is."""
     home = str(Path(__file__).resolve().parents[2])
     paths = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
     # site-packages must not come to stand before the standard library
     if home != sysconfig.get_path("purelib"):
         paths.insert(0, home)
-    ours = {FDS: f"{read},{write}", "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    ours = {
+        FDS: ",".join(map(str, pipes)),
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONUNBUFFERED": "1",
+    }
     return os.environ | ours | {"TMPDIR": folder}  # a killed child cannot clean up; its parent can
 
 

@@ -6,9 +6,8 @@ import os
 import pickle
 import shutil
 import signal
+import subprocess
 import sys
-import threading
-import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +16,7 @@ from bridge import errors
 
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
 
-FDS = "BRIDGE_WORKER_FDS"  # the child reads its two pipe numbers here
+FDS = "BRIDGE_WORKER_FDS"  # the child reads the numbers of its pipes here
 END = "\x1ebridge-end"  # printed by the child when a request is done: all output is through
 
 
@@ -30,10 +29,10 @@ def serve(handlers: dict[str, Handler]) -> None:
         What answers each verb: takes the payload, returns a dict, may raise any bridge error.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    read, write = (int(fd) for fd in os.environ.pop(FDS).split(","))
+    read, write, life = (int(fd) for fd in os.environ.pop(FDS).split(","))
     os.set_inheritable(read, False)
     os.set_inheritable(write, False)
-    threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
+    watch = _leave_with_parent(life)
     with open(read, "rb") as requests, open(write, "wb") as replies:
         while header := requests.read(8):
             reply = _answer(handlers, requests.read(int.from_bytes(header, "big")))
@@ -42,6 +41,8 @@ def serve(handlers: dict[str, Handler]) -> None:
             os.write(1, f"\n{END}\n".encode())
             replies.write(len(reply).to_bytes(8, "big") + reply)
             replies.flush()
+    watch.kill()
+    watch.wait()
     _remove_folder()
 
 
@@ -60,14 +61,23 @@ def _answer(handlers: dict[str, Handler], request: bytes) -> bytes:
         return pickle.dumps(report)
 
 
-def _leave_with_parent(parent: int) -> None:
-    """End this process group when the parent is gone, even in the middle of a fit."""
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    _remove_folder()
-    os.killpg(0, signal.SIGKILL)
+def _leave_with_parent(life: int) -> subprocess.Popen[bytes]:
+    """Have this process group end when the parent is gone, even in the middle of a fit.
+
+    A process of its own waits for the end of a pipe that the parent alone holds open. A thread
+    could not: R and PyStan fork their chains, and a fork while the thread held Python's lock
+    would leave a chain that waits for it for ever.
+    """
+    watch = subprocess.Popen(
+        ["/bin/sh", "-c", 'cat >/dev/null; rm -rf "$0"; kill -9 0', os.environ["TMPDIR"]],
+        stdin=life,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(life)
+    return watch
 
 
 def _remove_folder() -> None:
-    """Remove the temporary folder: a parent that was killed cannot."""
+    """Remove the temporary folder, which a parent that was killed cannot."""
     shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)

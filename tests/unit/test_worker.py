@@ -20,7 +20,7 @@ from bridge.engines.frame import frame_from_pandas
 from bridge.engines.worker import Worker, shared
 
 CHILD = """
-import os, signal, subprocess, sys, time
+import os, signal, subprocess, sys, threading, time
 from bridge import errors
 from bridge.engines.worker import serve
 
@@ -33,6 +33,9 @@ def say(payload):
         print("line", i)
     print("to standard error", file=sys.stderr)
     return {"cwd": os.getcwd(), "tmp": os.environ["TMPDIR"]}
+
+def threads(payload):
+    return {"python": threading.active_count()}
 
 def die(payload):
     print("my last word")
@@ -51,7 +54,7 @@ def refuse(payload):
     raise errors.EngineNotInstalled("There is no such engine here.")
 
 serve({
-    "echo": echo, "say": say, "die": die, "leave": leave, "hang": hang, "refuse": refuse,
+    "echo": echo, "say": say, "threads": threads, "die": die, "leave": leave, "hang": hang, "refuse": refuse,
     "bug": lambda payload: {"a": 1 / 0}, "unpicklable": lambda payload: {"a": lambda: 1},
 })
 """
@@ -150,6 +153,10 @@ def test_a_death_between_calls_goes_unnoticed(worker: Worker) -> None:
     # its threads may outlive it by a moment, and until then it cannot be collected
     assert wait_until(lambda: worker.pid is None)
     assert worker.call("echo", {"x": 3}) == {"x": 3}
+
+
+def test_the_child_has_no_thread_that_a_fork_could_catch(worker: Worker) -> None:
+    assert worker.call("threads", {}) == {"python": 1}
 
 
 def test_an_exit_names_its_code(worker: Worker) -> None:
