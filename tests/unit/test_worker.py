@@ -54,7 +54,8 @@ def refuse(payload):
     raise errors.EngineNotInstalled("There is no such engine here.")
 
 serve({
-    "echo": echo, "say": say, "threads": threads, "die": die, "leave": leave, "hang": hang, "refuse": refuse,
+    "echo": echo, "say": say, "threads": threads, "die": die, "leave": leave, "hang": hang,
+    "refuse": refuse,
     "bug": lambda payload: {"a": 1 / 0}, "unpicklable": lambda payload: {"a": lambda: 1},
 })
 """
