@@ -66,10 +66,11 @@ def _leave_with_parent(life: int) -> subprocess.Popen[bytes]:
 
     A process of its own waits for the end of a pipe that the parent alone holds open. A thread
     could not: R and PyStan fork their chains, and a fork while the thread held Python's lock
-    would leave a chain that waits for it for ever.
+    would leave a chain that waits for it for ever. The shell waits by itself, whatever PATH is.
     """
+    wait_and_end = 'while read -r line; do :; done; /bin/rm -rf "$0"; kill -9 0'
     watch = subprocess.Popen(
-        ["/bin/sh", "-c", 'cat >/dev/null; rm -rf "$0"; kill -9 0', os.environ["TMPDIR"]],
+        ["/bin/sh", "-c", wait_and_end, os.environ["TMPDIR"]],
         stdin=life,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

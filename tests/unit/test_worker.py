@@ -372,3 +372,10 @@ def test_columns_that_r_cannot_hold_are_refused_by_name(values: object, words: s
 def test_two_columns_of_one_name_are_refused() -> None:
     with pytest.raises(errors.ColumnTypeError, match="Two columns are named 'a'"):
         frame_from_pandas(pd.DataFrame([[1, 2]], columns=["a", "a"]))
+
+
+def test_a_child_lives_without_a_path(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert worker.call("echo", {"x": 1}) == {"x": 1}
+    time.sleep(0.3)
+    assert worker.pid is not None
