@@ -26,6 +26,7 @@ from bridge.engines.worker import serve
 PACKAGES = ("lme4", "nlme", "brms", "rstan", "StanHeaders", "jsonlite")
 
 _INTEGER_NA = -(2**31)  # how R writes a missing integer or truth value
+_unfinished: list[str] = []  # the pieces of a line of R's output that has not ended
 _scripts: dict[str, Any] = {}  # the environments of the scripts that were read
 
 
@@ -60,8 +61,24 @@ def _rinterface() -> Any:
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    """Pass on R's output by whole lines, each in one write.
+
+    R hands it over in pieces, and chains that run side by side share the pipe: pieces of two
+    lines would mix.
+    """
+    _unfinished.append(text)
+    if "\n" not in text and "\r" not in text:
+        return
+    whole = "".join(_unfinished)
+    end = max(whole.rfind("\n"), whole.rfind("\r")) + 1
+    _unfinished[:] = [whole[end:]]
+    os.write(1, whole[:end].encode("utf-8", "replace"))
+
+
+def _write_rest() -> None:
+    """Pass on a last line that R did not end."""
+    if any(_unfinished):
+        _write("\n")
 
 
 def _script(name: str) -> Any:
@@ -152,7 +169,10 @@ def _parsed(ri: Any, text: Any) -> Any:
 
 
 def _collected(place: Any, function: str, *arguments: Any) -> dict[str, Any]:
-    reply: dict[str, Any] = from_r(place["collected"](place[function], *arguments))
+    try:
+        reply: dict[str, Any] = from_r(place["collected"](place[function], *arguments))
+    finally:
+        _write_rest()
     if "error" in reply:
         where = f" (in {reply['call'][0]})" if reply["call"][0] not in ("NULL", "f(...)") else ""
         kind = getattr(errors, reply["kind"][0])

@@ -505,8 +505,13 @@ def test_brms_returns_what_it_was_given(
     assert got["elapsed"].shape == (2, 2)
     assert "cholesky_factor_corr[M_1] L_1" in got["stancode"]
     assert f"student_t(3, 0, {prior_scale(data)})" in got["priors"]["prior"]
-    # the chains' last lines may come after the answer
-    assert any(re.match(r"Chain [12]: Iteration: +\d+ / 300 \[ *\d+%\]", line) for line in lines)
+    # both chains at once, and no line torn by the other's
+    for chain in (1, 2):
+        assert f"Chain {chain}: Iteration: 300 / 300 [100%]  (Sampling)" in lines
+    told = [line for line in lines if "Iteration:" in line]
+    assert all(
+        re.fullmatch(r"Chain [12]: Iteration: +\d+ / 300 \[ *\d+%\]  \(\w+\)", t) for t in told
+    )
 
 
 def test_brms_density_without_sampling(r: Worker, data: pd.DataFrame) -> None:
