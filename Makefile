@@ -1,7 +1,7 @@
 # Everything below sets itself up: nothing needs installing by hand.
 BIN := .venv/bin
 
-.PHONY: setup demo test test-slow format clean
+.PHONY: setup demo test test-slow bench format clean
 
 setup:
 	@.ci/setup
@@ -19,6 +19,10 @@ test: setup
 # The outcome, with date and versions, goes to validation/slow_tests.md.
 test-slow: setup
 	$(BIN)/python -m pytest -m slow --record-slow
+
+# agq against targets and peers in R; the tables go to validation/benchmarks/agq.md.
+bench: setup
+	$(BIN)/python validation/benchmarks/agq.py
 
 format: setup
 	$(BIN)/ruff check --fix .

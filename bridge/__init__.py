@@ -5,12 +5,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# read at once because the functions have the names of their modules; both are light
+# read at once because the functions have the names of their modules; all are light
 from bridge.compare import compare
 from bridge.fit import fit
+from bridge.likelihood_ratio import likelihood_ratio
 
 if TYPE_CHECKING:
-    from bridge import datasets, errors, published
+    from bridge import datasets, errors, london, published
     from bridge.priors import Priors
     from bridge.result import Result, load
     from bridge.spec import ModelSpec
@@ -25,13 +26,15 @@ __all__ = [
     "datasets",
     "errors",
     "fit",
+    "likelihood_ratio",
     "load",
+    "london",
     "published",
 ]
 
 # name -> module; imported when first used, so that `import bridge` is quick
 _LAZY = {"ModelSpec": "spec", "Priors": "priors", "Result": "result", "load": "result"}
-_MODULES = ("datasets", "errors", "published")
+_MODULES = ("datasets", "errors", "london", "published")
 
 
 def __getattr__(name: str) -> Any:

@@ -42,6 +42,13 @@ Include = Annotated[
     list[str] | None,
     typer.Option(help="log_likelihood, posterior_predictive or log_prior; several times."),
 ]
+Nodes = Annotated[int | None, typer.Option(help="Quadrature nodes in each dimension, for agq.")]
+Intervals = Annotated[str | None, typer.Option(help="wald or profile, for agq.")]
+Robust = Annotated[
+    bool | None, typer.Option("--robust", help="Cluster-robust standard errors, for agq.")
+]
+Weights = Annotated[str | None, typer.Option(help="known or equal, for twostep.")]
+Correction = Annotated[str | None, typer.Option(help="exact or approximate, for twostep.")]
 Timeout = Annotated[float | None, typer.Option(help="The longest a fit may take, in seconds.")]
 _DEBUG = False
 
@@ -76,7 +83,12 @@ def doctor(as_json: Json = False) -> None:
 def translate(
     spec: Spec,
     data: Data,
-    engine: Annotated[str, typer.Option(help="The engine.")],
+    engine: Annotated[str, typer.Option(help="The engine.")] = "agq",
+    nodes: Nodes = None,
+    intervals: Intervals = None,
+    robust: Robust = None,
+    weights: Weights = None,
+    correction: Correction = None,
     method: Method = None,
     chains: Chains = None,
     draws: Draws = None,
@@ -107,8 +119,16 @@ def translate(
 def fit(
     spec: Spec,
     data: Data,
-    engine: Annotated[list[str], typer.Option(help="An engine; may be given several times.")],
     out: Annotated[Path, typer.Option(help="The folder for the results.")],
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(help="An engine; may be given several times. Without it: agq."),
+    ] = None,
+    nodes: Nodes = None,
+    intervals: Intervals = None,
+    robust: Robust = None,
+    weights: Weights = None,
+    correction: Correction = None,
     method: Method = None,
     chains: Chains = None,
     draws: Draws = None,
@@ -128,15 +148,15 @@ def fit(
     from bridge.fit import translate as translate_model
     from bridge.spec import ModelSpec
 
-    given = _given(locals())
-    options = _options(engine, given)
+    given, engines = _given(locals()), engine or ["agq"]
+    options = _options(engines, given)
     model, frame = ModelSpec.from_toml(spec), read_data(data)
-    for name in engine:
+    for name in engines:
         translate_model(model, frame, name, **options[name])
     folder = output_folder(out)
     failed: list[BridgeError] = []
     printed = []
-    for name in engine:
+    for name in engines:
         try:
             result = fit_model(model, frame, name, **options[name])
             _write(result, folder, name)
@@ -212,7 +232,7 @@ def demo(
 # --- helpers ---------------------------------------------------------------------------
 _OPTIONS = (
     "method", "chains", "draws", "warmup", "seed", "cores", "backend", "adapt_delta",
-    "max_treedepth", "timeout", "include",
+    "max_treedepth", "timeout", "include", "nodes", "intervals", "robust", "weights", "correction",
 )  # fmt: skip
 
 

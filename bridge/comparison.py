@@ -11,7 +11,7 @@ import pandas as pd
 
 from bridge import verdicts
 from bridge.errors import RequestError
-from bridge.result import Result
+from bridge.result import TWO_STEP, Result
 from bridge.same_model import check_same_data, model_of, model_of_design
 from bridge.spec import ModelSpec
 from bridge.summary import aligned, digits
@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from bridge.published import PublishedTable
 
 #: What engines have in common: agreement within a set proves less.
-_SHARED = {frozenset(("brms", "stan")): "brms and stan share Stan's sampler and mathematics"}
+_SHARED = {
+    frozenset(("brms", "stan")): "brms and stan share Stan's sampler and mathematics",
+    frozenset(("agq", "twostep")): "agq starts where twostep ends, by the same code",
+}
+
+_OTHER_ESTIMATOR = (
+    "Two-step estimates are near those of maximum likelihood and of a posterior, and are not the "
+    "same: the distances are in `verdicts`, and none counts as agreement or difference."
+)
 
 
 @dataclass(frozen=True)
@@ -137,6 +145,8 @@ def make_comparison(
         shared = _SHARED.get(frozenset((first.engine, second.engine)))
         if first.engine == second.engine:
             shared = f"both fits are {first.engine}'s"
+        if _two_step_alone(first, second):
+            notes.append(_OTHER_ESTIMATOR)
         notes.append(
             f"Independence: {shared or f'{first.engine} and {second.engine} share no code'}."
         )
@@ -197,7 +207,10 @@ def _pair(a: str, first: Result, b: str, second: Result) -> list[tuple[Any, ...]
     for parameter, row in _rows(first).items():
         other = theirs[parameter]
         bayes = [r.method == "posterior" for r in (first, second)]
-        if all(bayes):
+        if _two_step_alone(first, second):
+            usual, quick = (other, row) if first.method == TWO_STEP else (row, other)
+            verdict = verdicts.other_estimator(usual, quick)
+        elif all(bayes):
             verdict = verdicts.posteriors(row, other)
         elif any(bayes):
             ml, posterior = (other, row) if bayes[0] else (row, other)
@@ -210,8 +223,13 @@ def _pair(a: str, first: Result, b: str, second: Result) -> list[tuple[Any, ...]
     return found
 
 
+def _two_step_alone(first: Result, second: Result) -> bool:
+    """Tell whether one of two results is of the two-step method, and the other is not."""
+    return (first.method == TWO_STEP) != (second.method == TWO_STEP)
+
+
 def _loglik(a: str, first: Result, b: str, second: Result) -> list[tuple[Any, ...]]:
-    if first.method != second.method or first.method == "posterior":
+    if first.method != second.method or first.method in ("posterior", TWO_STEP):
         return []
     gap = first.loglik - second.loglik
     close = abs(gap) <= verdicts.LOGLIK_LIMIT

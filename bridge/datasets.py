@@ -1,4 +1,4 @@
-"""Three data sets that ship with the package.
+"""Three data sets that ship with the package, and one that is simulated.
 
 ``hsb``
     High School and Beyond 1982: 7,185 students in 160 schools. Outcome ``mathach``
@@ -9,6 +9,9 @@
 ``reisby``
     Reisby depression study: 66 patients over 6 weeks, 375 of 396 ratings observed.
     Outcome ``hamdep`` (Hamilton depression scale). CC0.
+``london``
+    Simulated, by :func:`simulate`: 71,321 students in 465 schools. Outcome ``score16`` (exam
+    score at age 16), drawn with the estimates that a paper prints; see :mod:`bridge.london`.
 
 :func:`describe` gives the columns of one with their units; ``validation/data/PROVENANCE.md``
 says where each file comes from and what in it does not agree with print.
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Dataset:
-    """What is known of one data file."""
+    """What is known of one data set."""
 
     title: str
     rows: int
@@ -96,9 +99,35 @@ _DATASETS = {
     ),
 }
 
+_SIMULATED = {
+    "london": _Dataset(
+        title="London schools, simulated from printed estimates",
+        rows=71321,
+        group="school",
+        groups=465,
+        columns={
+            "school": "school number",
+            "score16": "exam score at age 16, in SDs; drawn from model 1 to 6 of the paper",
+            "score11": "test score at age 11, standardised",
+            "summer_born": "1 born in June, July or August, else 0",
+            "girl": "1 girl, 0 boy",
+            "ethnicity": "White, Black, Asian, Chinese, Mixed or Other",
+            "eal": "1 if the first language is not English, else 0",
+            "sen": "1 special educational needs, 0 none",
+            "fsm": "1 if free school meals in any of the previous six years, else 0",
+            "school_type": "Standard, Sponsored academy, Converter academy or Other",
+            "admissions": "Comprehensive, Grammar or Secondary modern",
+            "school_gender": "school's intake: Mixed, Boys or Girls",
+            "religious": "1 religious school, 0 not",
+        },
+        source="simulated by bridge.london from tables of Leckie, Parker, Goldstein & Tilling",
+        licence="that of the package",
+    ),
+}
+
 
 def names() -> tuple[str, ...]:
-    """Return the names of the data sets, in alphabetical order."""
+    """Return the names of the data sets that can be loaded, in alphabetical order."""
     return tuple(sorted(_DATASETS))
 
 
@@ -119,12 +148,53 @@ def load(name: str) -> pd.DataFrame:
     Raises
     ------
     bridge.errors.DataFileError
-        If there is no data set of that name.
+        If there is no data set of that name, or it is simulated.
     """
     import pandas as pd
 
-    _known(name)
+    if name in _SIMULATED:
+        raise DataFileError(
+            f"The data set '{name}' is simulated, not stored; "
+            f'call datasets.simulate("{name}", seed=1) instead.'
+        )
+    _known(name, _DATASETS)
     return pd.read_csv(resources.path(f"validation/data/{name}.csv"))
+
+
+def simulate(name: str, seed: int, model: int = 3) -> pd.DataFrame:
+    """Draw one simulated data set.
+
+    Parameters
+    ----------
+    name : str
+        ``"london"``.
+    seed : int
+        A whole number, at least 0; the same seed gives the same data.
+    model : int, default 3
+        The model the outcome is drawn from: for ``"london"`` 1 to 6, as numbered in print.
+        The covariates do not depend on it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row an observation, rows ordered by group. Shape: london (71321, 13).
+
+    Raises
+    ------
+    bridge.errors.DataFileError
+        If there is no simulated data set of that name.
+    bridge.errors.OptionError
+        If there is no such model, or the seed is not a whole number of at least 0.
+
+    Notes
+    -----
+    :mod:`bridge.london` says what is printed and what is not, and has the specification and the
+    true parameters of each model.
+    """
+    _known(name, _SIMULATED)
+    from bridge import london
+
+    return london.simulate(seed, model)
 
 
 def describe(name: str) -> str:
@@ -133,7 +203,7 @@ def describe(name: str) -> str:
     Parameters
     ----------
     name : str
-        ``"exam"``, ``"hsb"`` or ``"reisby"``.
+        ``"exam"``, ``"hsb"``, ``"reisby"`` or ``"london"``.
 
     Returns
     -------
@@ -145,7 +215,7 @@ def describe(name: str) -> str:
     bridge.errors.DataFileError
         If there is no data set of that name.
     """
-    data = _known(name)
+    data = _known(name, _DATASETS | _SIMULATED)
     width = max(map(len, data.columns))
     lines = [f"{name}: {data.title}; {data.rows:,} rows in {data.groups} groups ({data.group})."]
     lines += [f"  {column:<{width}}  {what}" for column, what in data.columns.items()]
@@ -153,11 +223,12 @@ def describe(name: str) -> str:
     return "\n".join(lines)
 
 
-def _known(name: str) -> _Dataset:
+def _known(name: str, among: dict[str, _Dataset]) -> _Dataset:
     """Return the entry of a data set, or refuse the name."""
-    if name not in _DATASETS:
+    if name not in among:
+        kind = "simulated data set" if among is _SIMULATED else "data set"
         raise DataFileError(
-            f"There is no data set '{name}'; there are {', '.join(names())}."
-            f"{suggest(name, _DATASETS)}"
+            f"There is no {kind} '{name}'; there {'are' if len(among) > 1 else 'is'} "
+            f"{', '.join(among)}.{suggest(name, among)}"
         )
-    return _DATASETS[name]
+    return among[name]

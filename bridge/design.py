@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,9 @@ from bridge.design_columns import (
     grouping_of,
     outcome_of,
 )
+from bridge.design_level2 import level2_functions
 from bridge.encode import Column, Encoded, check_rank, encode
-from bridge.errors import DataError, SpecError, suggest
+from bridge.errors import DataError, SpecError
 from bridge.priors import ResolvedPriors, resolve
 from bridge.spec import ModelSpec
 
@@ -74,6 +75,9 @@ class Design:
         Rows left out for missing values.
     outcome_mad : float
         1.4826 times the median absolute deviation of the outcome (its SD where that is zero).
+    level2 : dict of str to Encoded
+        The level-2 functions by element, ``tau[a,a]`` (its log) or ``rho[a,b]`` (its atanh), in
+        the order of ``tau_pairs``; matrices (J, k), rows in the order of ``group_labels``.
     """
 
     spec: ModelSpec
@@ -89,6 +93,7 @@ class Design:
     index: pd.Index
     dropped_rows: int
     outcome_mad: float
+    level2: Mapping[str, Encoded] = field(default_factory=dict)
 
     @property
     def mean_effects(self) -> tuple[str, ...]:
@@ -128,6 +133,53 @@ class Design:
     def pair_label(self, pair: tuple[int, int]) -> str:
         """Return the label of a pair of effects."""
         return names.pair(self.effects[pair[0]], self.effects[pair[1]])
+
+    def element(self, pair: tuple[int, int]) -> str:
+        """Return the key in ``level2`` of a pair: ``tau[a,a]``, or ``rho[a,b]`` off the diagonal.
+
+        It is also the flat name of that element where it is a parameter.
+        """
+        return names.flat("tau" if pair[0] == pair[1] else "rho", self.pair_label(pair))
+
+    @property
+    def constant_tau_pairs(self) -> list[tuple[int, int]]:
+        """Positions of the elements of tau that are parameters.
+
+        Those of ``tau_pairs`` that no level-2 function makes differ between groups: a variance
+        without one, a covariance where neither variance nor their correlation has one.
+        """
+        return [
+            (a, b)
+            for a, b in self.tau_pairs
+            if not {self.element(p) for p in ((a, a), (a, b), (b, b))} & set(self.level2)
+        ]
+
+    @property
+    def constant_rho_pairs(self) -> list[tuple[int, int]]:
+        """Positions of the elements of rho that are parameters: without a level-2 function."""
+        return [pair for pair in self.rho_pairs if self.element(pair) not in self.level2]
+
+    @property
+    def kappa_terms(self) -> list[tuple[str, str, str]]:
+        """Variable, pair label and term of every coefficient of the level-2 functions.
+
+        The functions stand in the order of ``tau_pairs``, each with its terms;
+        ``names.kappa_label`` makes the label along ``kappa_term``.
+        """
+        return [
+            ("tau" if pair[0] == pair[1] else "rho", self.pair_label(pair), term)
+            for pair in self.tau_pairs
+            if self.element(pair) in self.level2
+            for term in self.level2[self.element(pair)].labels
+        ]
+
+    @property
+    def latent_terms(self) -> tuple[str, ...]:
+        """Labels of the effects of u in the variance function: all u, then all their squares."""
+        if self.spec.association is None:
+            return ()
+        squares = tuple(names.square(effect) for effect in self.mean_effects)
+        return self.mean_effects + (squares if self.spec.association == "quadratic" else ())
 
     @property
     def priors(self) -> ResolvedPriors:
@@ -192,6 +244,7 @@ def make_design(spec: ModelSpec, data: Any) -> Design:
     mean_random, start = _random(spec.mean_formula.random, encoded, 0, "mean")
     variance_random, _ = _random(spec.variance_formula.random, encoded, start, "variance")
     check_groups(grouping, spec, bool(mean_random), bool(variance_random))
+    _check_association(spec, bool(mean_random))
     design = Design(
         spec=spec,
         y=y,
@@ -207,7 +260,9 @@ def make_design(spec: ModelSpec, data: Any) -> Design:
         dropped_rows=len(frame) - len(used),
         outcome_mad=_mad(y),
     )
-    _check_level2(design)
+    elements = [design.element(pair) for pair in design.tau_pairs]
+    functions = level2_functions(spec, elements, encoded, columns, grouping)
+    design = replace(design, level2=functions)
     _ = design.priors  # a prior on what the model does not have is found out here
     return design
 
@@ -253,18 +308,13 @@ def numbered_blocks(parts: tuple[RandomPart, ...]) -> tuple[int, ...]:
     return tuple(block)
 
 
-def _check_level2(design: Design) -> None:
-    """Refuse a level-2 function of an element the model does not have."""
-    if not isinstance(design.spec.level2, Mapping):
-        return
-    known = [names.flat("tau", design.pair_label((a, a))) for a in range(len(design.effects))]
-    known += [names.flat("rho", design.pair_label(pair)) for pair in design.rho_pairs]
-    for key in design.spec.level2:
-        if key not in known:
-            raise SpecError(
-                f"level2 has {key}, which this model does not have.{suggest(key, known)} "
-                f"It has: {', '.join(known)}."
-            )
+def _check_association(spec: ModelSpec, in_mean: bool) -> None:
+    if spec.association is not None and not in_mean:
+        raise SpecError(
+            f"association='{spec.association}' takes the mean effects into the variance function, "
+            "and the mean has none; add a random term such as (1 | school) to the mean, or leave "
+            "association out."
+        )
 
 
 def _mad(y: np.ndarray) -> float:

@@ -89,6 +89,7 @@ def columns_of(
     """Compute every atom of the formulas once; return the columns and the atoms' names."""
     nodes = [spec.mean_formula.fixed, spec.variance_formula.fixed]
     nodes += [t.inner for t in spec.mean_formula.random + spec.variance_formula.random]
+    nodes += [formula.parse(text).fixed for text in _level2_texts(spec)]
     atoms = dict.fromkeys(a for node in nodes for a in formula.atoms(node))
     columns: dict[str, Column] = {}
     parts: dict[formula.Name | formula.Call, list[str]] = {}
@@ -97,6 +98,12 @@ def columns_of(
         columns.update(made)
         parts[atom] = list(made)
     return columns, parts
+
+
+def _level2_texts(spec: ModelSpec) -> list[str]:
+    if isinstance(spec.level2, str):
+        return [spec.level2]
+    return list((spec.level2 or {}).values())
 
 
 def _atom(atom: formula.Name | formula.Call, used: pd.DataFrame) -> dict[str, Column]:

@@ -22,7 +22,7 @@ R_PACKAGES = {
     "brms": ("brms", "rstan", "jsonlite"),
 }
 RPY2 = ("rpy2", "rpy2-rinterface", "rpy2-robjects")
-ENGINES = (*R_PACKAGES, "stan", "fake")
+ENGINES = ("agq", *R_PACKAGES, "twostep", "stan", "fake")
 
 _PIP_R = 'pip install "mlm-bridge[r]"'
 _PIP_STAN = 'pip install "mlm-bridge[stan]"'
@@ -74,12 +74,15 @@ def check(timeout: float = 30.0) -> list[EngineStatus]:
     Returns
     -------
     list of EngineStatus
-        One an engine: lme4, nlme, brms, stan and fake.
+        One an engine, in the order of `ENGINES`.
     """
     found, trouble = r_versions(timeout)
     statuses = [_r_engine(engine, found, trouble) for engine in R_PACKAGES]
-    fake = EngineStatus("fake", ready=True, versions={"bridge": own_version()})
-    return [*statuses, _stan_engine(), fake]
+    own = {"bridge": own_version()}
+    agq, two_step, fake = (
+        EngineStatus(engine, ready=True, versions=own) for engine in ("agq", "twostep", "fake")
+    )
+    return [agq, *statuses, two_step, _stan_engine(), fake]
 
 
 def own_version() -> str:

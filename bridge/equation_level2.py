@@ -117,7 +117,10 @@ def level2_functions(model: ModelParts) -> list[list[Word]]:
         link = Word("log ", r"\log ") if kind == "tau" else Word("atanh ", r"\tanh^{-1} ")
         terms = [
             product(
-                [named("kappa", f"{kind}({pair}),{x}"), *(column_word(n, y, "j") for n, y in piece)]
+                [
+                    named("kappa", names.kappa_label(kind, pair, x)),
+                    *(column_word(n, y, "j") for n, y in piece),
+                ]
             )
             for x, piece in zip(encoded.labels, encoded.pieces, strict=True)
         ]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bridge import formula, names
-from bridge.columns import Factor, as_frame, complete_rows
 from bridge.design import Design, RandomPart, make_design, numbered_blocks
+from bridge.design_level2 import varying_groups
 from bridge.encode import Encoded, Piece
 from bridge.spec import ModelSpec
 
@@ -98,14 +98,13 @@ def from_spec(spec: ModelSpec) -> ModelParts:
         level2=level2,
         assumed=assumed,
     )
-    return _with_functions(model, spec, lambda text: _terms(formula.parse(text).fixed))
+    return _with_functions(model, spec)
 
 
 def from_data(spec: ModelSpec, data: pd.DataFrame) -> ModelParts:
     """Return the parts with the levels of predictors and factors known from data."""
     design = make_design(spec, data)
-    rows = complete_rows(as_frame(data), spec.columns)
-    model = ModelParts(
+    return ModelParts(
         mean=design.mean,
         variance=design.variance,
         mean_random=design.mean_random,
@@ -113,16 +112,11 @@ def from_data(spec: ModelSpec, data: pd.DataFrame) -> ModelParts:
         level2=_constant_columns(design) if spec.group else frozenset(),
         size=f"; {len(design.y):,} units"
         + (f" in {len(design.group_labels):,} groups" if spec.group else ""),
-    )
-    # a level-2 function has its terms labelled as a mean function of the same terms would be
-    return _with_functions(
-        model, spec, lambda text: make_design(ModelSpec(f"{spec.outcome} {text}"), rows).mean
+        functions=design.level2,
     )
 
 
-def _with_functions(
-    model: ModelParts, spec: ModelSpec, terms: Callable[[str], Encoded]
-) -> ModelParts:
+def _with_functions(model: ModelParts, spec: ModelSpec) -> ModelParts:
     """Add the level-2 functions, by element."""
     if isinstance(spec.level2, str):
         pairs = names.pair_indices(model.block, diagonal=True)
@@ -131,20 +125,14 @@ def _with_functions(
         }
     else:
         texts = dict(spec.level2 or {})
-    encoded = {text: terms(text) for text in dict.fromkeys(texts.values())}
-    return replace(model, functions={key: encoded[text] for key, text in texts.items()})
+    functions = {key: _terms(formula.parse(text).fixed) for key, text in texts.items()}
+    return replace(model, functions=functions)
 
 
 def _constant_columns(design: Design) -> frozenset[str]:
     """Return the columns that are constant within every group."""
-    found = []
-    for name, column in design.columns.items():
-        values = np.asarray(column.codes if isinstance(column, Factor) else column, dtype=float)
-        of_group = np.zeros(len(design.group_labels))
-        of_group[design.group] = values
-        if np.abs(values - of_group[design.group]).max() <= 1e-12 * np.abs(values).max():
-            found.append(name)
-    return frozenset(found)
+    columns = design.columns.items()
+    return frozenset(n for n, column in columns if not len(varying_groups(column, design.group)))
 
 
 def _known_level2(spec: ModelSpec) -> tuple[frozenset[str], tuple[str, ...]]:

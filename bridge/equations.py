@@ -118,7 +118,7 @@ def latent_terms(spec: ModelSpec, model: ModelParts) -> list[Word]:
             effect += Word("/√", "/") + Word(tau.text, rf"\sqrt{{{tau.latex}}}")
         found.append(product([named("lambda_", label), effect]))
         if spec.association == "quadratic":
-            found.append(product([named("lambda_", f"{label}^2"), square]))
+            found.append(product([named("lambda_", names.square(label)), square]))
     return found
 
 

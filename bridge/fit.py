@@ -39,7 +39,7 @@ def translate(spec: ModelSpec, data: Any, engine: str, **options: Any) -> Plan:
 def fit(
     spec: ModelSpec,
     data: Any,
-    engine: str,
+    engine: str = "agq",
     *,
     progress: Progress | bool | None = None,
     **options: Any,
@@ -52,17 +52,19 @@ def fit(
         The model.
     data : pandas.DataFrame
         The data; rows with missing values in a column the model reads are dropped and counted.
-    engine : {"lme4", "nlme", "brms", "stan", "fake"}
-        Who fits it.
+    engine : {"agq", "lme4", "nlme", "twostep", "brms", "stan", "fake"}
+        Who fits it; by default maximum likelihood by adaptive quadrature, in Python alone.
     progress : bool or callable, optional
         Whether to show a progress bar (by default on a terminal), or a function of the share
         done and a text.
     **options
-        Of the engine: ``method`` ("ML", the default, or "REML") for lme4 and nlme; ``chains``,
-        ``draws``, ``warmup`` (counted per chain), ``seed``, ``cores``, ``adapt_delta``,
-        ``max_treedepth`` for brms and stan, and ``include`` for what idata shall hold besides
-        ("log_likelihood", "posterior_predictive", "log_prior"); ``backend`` for stan;
-        ``timeout`` in seconds for all.
+        Of the engine: ``nodes`` (odd; quadrature nodes in each dimension), ``intervals`` ("wald",
+        the default, or "profile") and ``robust`` (cluster-robust standard errors) for agq;
+        ``method`` ("ML", the default, or "REML") for lme4, nlme and twostep, which
+        also has ``weights`` and ``correction``; ``chains``, ``draws``, ``warmup`` (counted per
+        chain), ``seed``, ``cores``, ``adapt_delta``, ``max_treedepth`` for brms and stan, and
+        ``include`` for what idata shall hold besides ("log_likelihood", "posterior_predictive",
+        "log_prior"); ``backend`` for stan; ``timeout`` in seconds for all but twostep.
 
     Returns
     -------

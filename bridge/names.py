@@ -32,7 +32,10 @@ MEANINGS = {
     ),
     "rho": ("level-2 correlations", "correlation"),
     "kappa": ("coefficients of level-2 functions", "log variance or atanh correlation"),
-    "lambda_": ("effects of u in the variance function", "log variance per unit of u"),
+    "lambda_": (
+        "effects of u in the variance function",
+        "log variance per SD of u (or per unit, where asked for)",
+    ),
     "nu": ("degrees of freedom of Student-t effects", "-"),
     "pi": ("weights of latent classes", "probability"),
     "u": ("group effects in the mean", "outcome units"),
@@ -47,6 +50,7 @@ _DATA = {
     "mean_effect_design",
     "variance_effect_design",
     "group_index",
+    "level2_design",
 }
 
 #: Names a data column must not have, because a result uses them.
@@ -83,6 +87,31 @@ def effect(letter: str, term: str) -> str:
 def pair(first: str, second: str) -> str:
     """Return the label of a pair of effects, for example ``u:Intercept,v:Intercept``."""
     return f"{first},{second}"
+
+
+def square(label: str) -> str:
+    """Return the label of the square of a group effect, for example ``u:Intercept^2``."""
+    return f"{label}^2"
+
+
+def kappa_label(variable: str, pair_label: str, term: str) -> str:
+    """Return the label of a coefficient of a level-2 function.
+
+    Parameters
+    ----------
+    variable : {"tau", "rho"}
+        Whether it is of a variance (its log) or of a correlation (its atanh).
+    pair_label : str
+        The pair of effects, as `pair` writes it.
+    term : str
+        The term.
+
+    Examples
+    --------
+    >>> kappa_label("rho", "u:Intercept,v:Intercept", "sector")
+    'rho(u:Intercept,v:Intercept),sector'
+    """
+    return f"{variable}({pair_label}),{term}"
 
 
 def comment(text: str) -> str:

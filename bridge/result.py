@@ -12,13 +12,17 @@ import numpy as np
 import pandas as pd
 
 from bridge import arviz_compat, names
-from bridge.errors import DataFileError, NotAvailable, ResultVersionError
+from bridge.errors import DataFileError, NotAvailable, ResultVersionError, suggest
 from bridge.spec import ModelSpec
 from bridge.whole_file import whole_file
 
 FORMAT = 1
 _ATTRIBUTE = "bridge"
+#: The group of a file with the covariances of the group effects; not one of idata's.
+_COVARIANCES = "effects_covariance"
 _ML = ("ML", "REML")
+#: Estimates without a likelihood, of Raudenbush & Bryk (1987).
+TWO_STEP = "two-step"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +35,7 @@ class Result:
         What was asked.
     engine : str
         Which engine answered.
-    method : {"ML", "REML", "posterior"}
+    method : {"ML", "REML", "posterior", "two-step"}
         What the estimates are; the estimate of a posterior is its mean.
     estimates : pandas.DataFrame
         One row a parameter: parameter, component, scale, estimate, se, lower, upper (95%),
@@ -61,9 +65,16 @@ class Result:
     seconds : dict
         Wall time by part.
     parameter_covariance : pandas.DataFrame or None
-        Covariance of the estimates of an ML fit, canonical scales, flat names.
+        Covariance of the estimates of an ML or two-step fit, canonical scales, flat names.
     ml : dict
         loglik and n_parameters of an ML fit.
+    effects_covariance : (J, q, q) array or None
+        Covariances of the group effects of each group given the data (empirical Bayes), canonical
+        scales, where the engine gives them; `effect_covariance` is that of one group.
+    level2_terms : dict
+        The terms of the level-2 functions: element -> list of {label, columns}, where label is
+        that along ``kappa_term`` and columns are what the coefficient multiplies, each as
+        {column, level, levels}; level and levels are None for a number.
     """
 
     spec: ModelSpec
@@ -85,6 +96,8 @@ class Result:
     seconds: Mapping[str, float]
     parameter_covariance: pd.DataFrame | None = None
     ml: Mapping[str, float] = field(default_factory=dict)
+    level2_terms: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
+    effects_covariance: np.ndarray | None = None
 
     # --- likelihood -----------------------------------------------------------------
     @property
@@ -112,7 +125,7 @@ class Result:
         if key not in self.ml:
             raise NotAvailable(
                 f"A {self.method} fit by {self.engine} has no {what}: that belongs to maximum "
-                "likelihood. Fit with lme4 or nlme for it."
+                "likelihood. Fit with agq for it."
             )
         return float(self.ml[key])
 
@@ -127,8 +140,6 @@ class Result:
         """
         row = self.estimates.loc[self.estimates["parameter"] == parameter, "estimate"]
         if row.empty:
-            from bridge.errors import suggest
-
             known = list(self.estimates["parameter"])
             raise NotAvailable(f"There is no parameter '{parameter}'.{suggest(parameter, known)}")
         return float(row.iloc[0])
@@ -138,7 +149,20 @@ class Result:
 
         Scales: u in outcome units, v on the log variance. For Student-t effects it is the
         scale matrix.
+
+        Raises
+        ------
+        NotAvailable
+            Where level-2 functions make it differ between groups; `level2` gives it.
         """
+        if self.spec.level2 is not None:
+            from bridge.level2_profile import columns_of
+
+            profile = ", ".join(f"'{name}': …" for name in columns_of(self.level2_terms))
+            raise NotAvailable(
+                "With level-2 functions the covariance matrix differs between groups; "
+                f"result.level2(at={{{profile}}}) gives it at values of their predictors."
+            )
         matrix = pd.DataFrame(0.0, index=list(self.effects), columns=list(self.effects))
         found = dict(zip(self.estimates["parameter"], self.estimates["estimate"], strict=True))
         for later, second in enumerate(self.effects):
@@ -147,8 +171,68 @@ class Result:
                 matrix.loc[first, second] = matrix.loc[second, first] = float(value)
         return matrix
 
+    def level2(self, at: Mapping[str, Any]) -> pd.DataFrame:
+        """Return the estimated level-2 covariance matrix of (u, v) at a profile of predictors.
+
+        A variance is exp(h'kappa) and a correlation tanh(h'kappa) where the spec gives it a
+        function, with h the level-2 predictors at the profile; else it is the constant one. A
+        covariance is its correlation times the two SDs. Of a posterior it is the mean over
+        draws of the matrix.
+
+        Parameters
+        ----------
+        at : mapping of str to number or str
+            A value for every column that the level-2 functions use: a number, or the level of a
+            factor; a transform under its written name, as ``{"log(size)": 7.2}``. Empty where
+            the spec has no level-2 functions.
+
+        Returns
+        -------
+        pandas.DataFrame
+            (q, q), effects u before v; u in outcome units, v on the log variance. For Student-t
+            effects it is the scale matrix.
+
+        Raises
+        ------
+        RequestError
+            Where a column is missing or unknown, or a level is unknown.
+        """
+        from bridge.level2_profile import covariance_at
+
+        return covariance_at(self, at)
+
+    def effect_covariance(self, group: Any) -> pd.DataFrame:
+        """Return the covariance matrix of the effects of one group given the data.
+
+        Parameters
+        ----------
+        group : str or int
+            The group's label, as in `group_effects`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            (q, q), effects u before v; u in outcome units, v on the log variance. The parameters
+            count as known.
+
+        Raises
+        ------
+        NotAvailable
+            Where the engine gives no covariances, or there is no such group.
+        """
+        if self.effects_covariance is None:
+            raise NotAvailable(
+                f"{self.engine} gives no covariances of group effects; agq does, and a posterior "
+                "has them in its draws (idata)."
+            )
+        labels = list(dict.fromkeys(self.group_effects["group"]))
+        if str(group) not in labels:
+            raise NotAvailable(f"There is no group '{group}'.{suggest(str(group), labels)}")
+        matrix = self.effects_covariance[labels.index(str(group))]
+        return pd.DataFrame(matrix, list(self.effects), list(self.effects))
+
     def asymptotic_draws(self, draws: int = 4000, seed: int = 0) -> pd.DataFrame:
-        """Return normal draws around maximum-likelihood estimates; labelled, not a posterior.
+        """Return normal draws around ML or two-step estimates; labelled, not a posterior.
 
         Parameters
         ----------
@@ -168,7 +252,7 @@ class Result:
         NotAvailable
             Where the result is a posterior, which has draws of its own.
         """
-        if self.method not in _ML or self.parameter_covariance is None:
+        if self.method not in (*_ML, TWO_STEP) or self.parameter_covariance is None:
             raise NotAvailable(
                 f"Asymptotic draws are for maximum-likelihood fits; {self.engine} has draws in "
                 "idata."
@@ -201,6 +285,8 @@ class Result:
         """
         target = Path(path)
         groups = arviz_compat.groups_of(self.idata)
+        if self.effects_covariance is not None:
+            groups[_COVARIANCES] = _as_dataset(self.effects_covariance)
         tree = arviz_compat.make_tree(groups, {_ATTRIBUTE: json.dumps(self._as_json())})
         with whole_file(target) as file:
             tree.to_netcdf(file, engine="h5netcdf")
@@ -233,6 +319,7 @@ class Result:
             if covariance is None
             else {"labels": list(covariance.index), "values": covariance.to_numpy().tolist()},
             "ml": dict(self.ml),
+            "level2_terms": dict(self.level2_terms),
         }
 
 
@@ -265,6 +352,7 @@ def load(path: str | Path) -> Result:
             f"{source} was saved by bridge {parts['bridge']}, which writes a newer format "
             f"({parts['format']}) than this version reads ({FORMAT}); upgrade bridge to read it."
         )
+    each = groups.pop(_COVARIANCES, None)
     covariance = parts["parameter_covariance"]
     labels = covariance["labels"] if covariance else []
     estimates = _frame_from_json(parts["estimates"])
@@ -293,7 +381,15 @@ def load(path: str | Path) -> Result:
         if covariance
         else None,
         ml=parts["ml"],
+        effects_covariance=None if each is None else each[_COVARIANCES].to_numpy(),
+        level2_terms=parts.get("level2_terms", {}),
     )
+
+
+def _as_dataset(covariance: np.ndarray) -> Any:
+    import xarray as xr
+
+    return xr.Dataset({_COVARIANCES: (("group", "effect", "other_effect"), covariance)})
 
 
 def describe(parts: Mapping[str, Any]) -> dict[str, str]:

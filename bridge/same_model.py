@@ -6,30 +6,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bridge import arviz_compat, names
+from bridge import arviz_compat
 from bridge.design import Design
+from bridge.engines.harmonise import parameter_table
 from bridge.errors import RequestError
 from bridge.result import Result
 from bridge.spec import ModelSpec
 
-#: Terms of the two functions, effects, the elements of tau, and the laws of the effects.
+#: Terms of the two functions, effects, level-2 parameters, and the laws of the effects.
 Model = tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str], str]
 
 
 def model_of(result: Result) -> Model:
     """Return what makes a result's model; neither the order of terms nor the ids, nor priors."""
     constant = arviz_compat.groups_of(result.idata)["constant_data"]
-    known = set(result.estimates["parameter"])
-    pairs = [
-        names.flat("tau", names.pair(first, second))
-        for later, second in enumerate(result.effects)
-        for first in result.effects[: later + 1]
-    ]
+    level2 = result.estimates["component"] == "level2"
     return (
         frozenset(map(str, constant["mean_term"].values)),
         frozenset(map(str, constant["variance_term"].values)),
         frozenset(result.effects),
-        frozenset(pair for pair in pairs if pair in known),
+        frozenset(result.estimates.loc[level2, "parameter"]),
         _laws(result.spec),
     )
 
@@ -40,7 +36,7 @@ def model_of_design(design: Design) -> Model:
         frozenset(design.mean.labels),
         frozenset(design.variance.labels),
         frozenset(design.effects),
-        frozenset(names.flat("tau", design.pair_label(pair)) for pair in design.tau_pairs),
+        frozenset(name for name, component, _ in parameter_table(design) if component == "level2"),
         _laws(design.spec),
     )
 
@@ -82,6 +78,9 @@ def _data(result: Result) -> dict[str, np.ndarray]:
     for name in ("mean", "variance"):
         labels, matrix = constant[f"{name}_term"].values, constant[f"{name}_design"].values
         found |= {f"{label}": matrix[:, i] for i, label in enumerate(labels)}
+    if "level2_design" in constant:
+        matrix = constant["level2_design"].values
+        found |= {f"{t}": matrix[:, i] for i, t in enumerate(constant["kappa_term"].values)}
     if "group_index" in constant:
         found[f"the grouping {result.spec.group}"] = constant["group_index"].values
     return found

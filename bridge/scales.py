@@ -22,6 +22,8 @@ TAU = {
     ("v", "v"): "(log variance)²",
 }
 EFFECT = {"u": "outcome", "v": "log variance"}
+#: The coefficients of a level-2 function, by what it is of.
+KAPPA = {"tau": "log variance", "rho": "atanh correlation"}
 NU = "degrees of freedom"
 
 
@@ -53,6 +55,8 @@ RULES: dict[str, tuple[ScaleRule, ...]] = {
     "brms": (ScaleRule("log SD", 2.0, "SD"),),
     "nlme": (ScaleRule("log SD", 2.0, "variance"),),
     "lme4": (ScaleRule("SD", 2.0, "variance"),),
+    "twostep": (ScaleRule("log variance", 1.0, "variance"),),
+    "agq": (ScaleRule("log variance", 1.0, "variance"),),
     "stan": (ScaleRule("log variance", 1.0, "SD"),),
     "fake": (ScaleRule("log variance", 1.0, "variance"),),
 }
@@ -88,6 +92,20 @@ def rule(engine: str, version: str | None = None) -> ScaleRule:
 def tau_scale(first: str, second: str) -> str:
     """Return the scale of a variance or covariance of effects ``u`` or ``v``."""
     return TAU[(first, second) if first <= second else (second, first)]
+
+
+def lambda_scale(latent_scale: str, square: bool) -> str:
+    """Return the scale of the effect of u, or of its square, in the variance function.
+
+    Parameters
+    ----------
+    latent_scale : {"standardised", "raw"}
+        Whether u enters in its SDs or in outcome units.
+    square : bool
+        Whether it is the effect of the square.
+    """
+    unit = "SD" if latent_scale == "standardised" else "unit"
+    return f"log variance per {unit}{'²' * square} of u"
 
 
 def covariance_draws(sd: np.ndarray, rho: np.ndarray, pairs: list[tuple[int, int]]) -> np.ndarray:

@@ -8,6 +8,7 @@ import pandas as pd
 
 if TYPE_CHECKING:
     from bridge.result import Result
+    from bridge.spec import ModelSpec
 
 _COMPONENTS = {
     "mean": "Mean function",
@@ -92,6 +93,7 @@ def _head(result: Result) -> list[str]:
     lines = [
         f"{spec.mean}",
         f"log variance {spec.variance}",
+        *_further(spec),
         f"Engine: {result.engine} ({versions}); {_method(result)}",
         f"Rows: {result.n_obs}; {groups}; dropped for missing values: {result.dropped_rows}",
     ]
@@ -105,10 +107,28 @@ def _head(result: Result) -> list[str]:
     return lines
 
 
+def _further(spec: ModelSpec) -> list[str]:
+    """Return what a spec asks for beyond its two functions."""
+    lines = []
+    if isinstance(spec.level2, str):
+        lines.append(f"level-2 log variances and atanh correlations {spec.level2}")
+    for key, text in ({} if isinstance(spec.level2, str) else spec.level2 or {}).items():
+        lines.append(f"{'log' if key.startswith('tau') else 'atanh'} {key} {text}")
+    if spec.association is not None:
+        unit = "SDs" if spec.latent_scale == "standardised" else "outcome units"
+        lines.append(f"mean effects in the log variance: {spec.association}, in {unit}")
+    return lines
+
+
 def _method(result: Result) -> str:
     if result.method != "posterior":
-        words = {"ML": "maximum likelihood (ML)", "REML": "restricted maximum likelihood (REML)"}
-        return words[result.method]
+        words = {
+            "ML": "maximum likelihood (ML)",
+            "REML": "restricted maximum likelihood (REML)",
+            "two-step": "two-step estimates (Raudenbush & Bryk 1987)",
+        }
+        robust = ", cluster-robust standard errors" if result.settings.get("robust") else ""
+        return words[result.method] + robust
     s = result.settings
     return (
         f"posterior of {s['chains']} chains of {s['warmup']} warm-up and {s['draws']} kept draws, "

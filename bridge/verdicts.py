@@ -7,6 +7,8 @@
 - Maximum likelihood against a posterior: coefficients alone, in posterior SDs, and they agree
   within 0.3; variances and correlations are another thing (a mode against a mean) and are not
   comparable.
+- Two-step estimates against any other method: distances in standard errors (or posterior SDs) and
+  no verdict, because they are another estimator.
 - Print against a fit: reproduced within half a unit of the last digit printed plus 4 Monte
   Carlo standard errors of both sides (print's own is SD / sqrt(1000)); a posterior alone has
   them.
@@ -95,6 +97,19 @@ def mixed(ml: Mapping[str, Any], posterior: Mapping[str, Any]) -> Verdict:
     if not np.isfinite(distance):
         return Verdict(CANNOT_TELL, distance, "posterior SDs")
     return Verdict(AGREE if distance <= SD_LIMIT else DIFFER, distance, "posterior SDs")
+
+
+def other_estimator(usual: Mapping[str, Any], two_step: Mapping[str, Any]) -> Verdict:
+    """Measure a two-step estimate from another; they need not agree, so there is no verdict.
+
+    Parameters
+    ----------
+    usual, two_step : mapping
+        Rows of estimates: of maximum likelihood or a posterior, and of the two-step method.
+    """
+    spread = _number(usual["se"])
+    distance = _gap(usual, two_step) / spread if spread > 0 else float("nan")
+    return Verdict(NOT_COMPARABLE, distance, "standard errors")
 
 
 def printed(row: Mapping[str, Any], value: float, half_digit: float, sd: float | None) -> Verdict:

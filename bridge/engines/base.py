@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from bridge.design import Design
 from bridge.errors import OptionError, suggest
 from bridge.pointwise import INCLUDES
@@ -19,6 +21,25 @@ if TYPE_CHECKING:
 Progress = Callable[[float | None, str], None]
 
 
+def _whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+#: Kind of an option -> what holds of its value, and that in words.
+_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "count": (lambda v: _whole(v) and v >= 1, "a whole number of at least 1"),
+    "odd": (lambda v: _whole(v) and v >= 3 and v % 2 == 1, "an odd whole number of at least 3"),
+    "seed": (lambda v: _whole(v) and 1 <= v < 2**31, "a whole number from 1 to 2147483647"),
+    "seconds": (lambda v: _real(v) and v > 0, "a number of seconds above zero"),
+    "share": (lambda v: _real(v) and 0 < v < 1, "a number between 0 and 1"),
+    "flag": (lambda v: isinstance(v, bool | np.bool_), "True or False"),
+}
+
+
 @dataclass(frozen=True)
 class Option:
     """One option of an engine.
@@ -27,7 +48,7 @@ class Option:
     ----------
     default : object
         Its value where the user gives none; None means "left to the engine".
-    kind : {"count", "seed", "seconds", "choice", "choices", "share"}
+    kind : {"count", "odd", "seed", "seconds", "choice", "choices", "share", "flag"}
         What it must be.
     meaning : str
         In a few words.
@@ -46,28 +67,21 @@ class Option:
             return None
         if value is None and self.kind == "choices":
             return ()
-        whole = isinstance(value, Integral) and not isinstance(value, bool)
-        real = isinstance(value, Real) and not isinstance(value, bool)
         if self.kind == "choices":
             return self._check_choices(name, value)
-        if self.kind == "count" and not (whole and value >= 1):
-            raise OptionError(
-                f"{name} ({self.meaning}) is a whole number of at least 1, not {value!r}."
-            )
-        if self.kind == "seed" and not (whole and 1 <= value < 2**31):
-            raise OptionError(f"{name} is a whole number from 1 to 2147483647, not {value!r}.")
-        if self.kind == "seconds" and not (real and value > 0):
-            raise OptionError(f"{name} is a number of seconds above zero, not {value!r}.")
-        if self.kind == "share" and not (real and 0 < value < 1):
-            raise OptionError(f"{name} is a number between 0 and 1, not {value!r}.")
+        kind = _KINDS.get(self.kind)
+        if kind is not None and not kind[0](value):
+            raise OptionError(f"{name} ({self.meaning}) is {kind[1]}, not {value!r}.")
         if self.kind == "choice" and value not in self.choices:
             raise OptionError(
                 f"{name} is one of {', '.join(self.choices)}, not {value!r}."
                 f"{suggest(str(value), self.choices)}"
             )
-        if whole:
+        if self.kind == "flag":
+            return bool(value)
+        if _whole(value):
             return int(value)
-        return float(value) if real else value
+        return float(value) if _real(value) else value
 
     def _check_choices(self, name: str, value: Any) -> tuple[str, ...]:
         if not isinstance(value, str | list | tuple | set):

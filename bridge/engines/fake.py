@@ -13,8 +13,8 @@ import numpy as np
 from bridge.design import Design
 from bridge.engines.base import SAMPLER_OPTIONS, Engine, Plan, Progress, RawFit
 from bridge.engines.posterior import Draws, posterior_result
-from bridge.engines.stan_start import starting_values
 from bridge.result import Result
+from bridge.starting import starting_values
 
 
 class Fake(Engine):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bridge import arviz_compat, names, scales
+from bridge.columns import Factor
 from bridge.design import Design
 from bridge.engines.base import Plan, RawFit
 from bridge.pointwise import obs_labels
@@ -19,16 +20,26 @@ _TEXT = "object"
 
 
 def parameter_table(design: Design) -> list[tuple[str, str, str]]:
-    """Return (flat name, component, scale) of gamma, delta, tau, rho, in this order."""
+    """Return (flat name, component, scale) of every parameter.
+
+    The order is gamma, delta, lambda_, tau, rho, kappa; of tau and rho the constant elements.
+    """
     rows = [(names.flat("gamma", t), "mean", scales.GAMMA) for t in design.mean.labels]
     rows += [(names.flat("delta", t), "variance", scales.DELTA) for t in design.variance.labels]
-    for pair in design.tau_pairs:
+    for position, term in enumerate(design.latent_terms):
+        square = position >= len(design.mean_effects)
+        scale = scales.lambda_scale(design.spec.latent_scale, square)
+        rows.append((names.flat("lambda_", term), "variance", scale))
+    for pair in design.constant_tau_pairs:
         scale = scales.tau_scale(design.effects[pair[0]][0], design.effects[pair[1]][0])
         rows.append((names.flat("tau", design.pair_label(pair)), "level2", scale))
     rows += [
         (names.flat("rho", design.pair_label(pair)), "level2", scales.RHO)
-        for pair in design.rho_pairs
+        for pair in design.constant_rho_pairs
     ]
+    for variable, pair_label, term in design.kappa_terms:
+        label = names.kappa_label(variable, pair_label, term)
+        rows.append((names.flat("kappa", label), "level2", scales.KAPPA[variable]))
     return rows
 
 
@@ -88,10 +99,33 @@ def data_groups(design: Design) -> dict[str, Any]:
     ):
         if labels:
             constant[name], coords[dim] = (("obs", dim), matrix), list(labels)
+    if design.level2:
+        # the functions' columns side by side, in the order of kappa
+        side_by_side = np.hstack([encoded.matrix for encoded in design.level2.values()])
+        constant["level2_design"] = ((group, "kappa_term"), side_by_side)
+        coords["kappa_term"] = [names.kappa_label(*term) for term in design.kappa_terms]
     if group is not None:
         constant["group_index"] = (("obs",), design.group)
         coords[group] = list(design.group_labels)
     return {"observed_data": observed, "constant_data": xr.Dataset(constant, coords)}
+
+
+def level2_terms(design: Design) -> dict[str, list[dict[str, Any]]]:
+    """Return the terms of the level-2 functions as plain values; see `Result.level2_terms`."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    labels = iter([names.kappa_label(*term) for term in design.kappa_terms])
+    for key, encoded in design.level2.items():
+        found[key] = [
+            {"label": next(labels), "columns": [_factor(design, n, x) for n, x in piece]}
+            for piece in encoded.pieces
+        ]
+    return found
+
+
+def _factor(design: Design, name: str, level: str | None) -> dict[str, Any]:
+    column = design.columns[name]
+    levels = list(column.levels) if isinstance(column, Factor) else None
+    return {"column": name, "level": level, "levels": levels}
 
 
 def make_result(
@@ -143,5 +177,6 @@ def make_result(
         messages=tuple(raw.messages),
         native=plan.native,
         seconds=dict(raw.seconds),
+        level2_terms=level2_terms(design),
         **more,
     )

@@ -18,7 +18,7 @@ from bridge.result import Result
 class Row:
     """One estimate of a maximum-likelihood fit; None is a cell the engine does not give."""
 
-    estimate: float
+    estimate: float | None
     se: float | None = None
     lower: float | None = None
     upper: float | None = None
@@ -76,6 +76,20 @@ def is_singular(covariance: np.ndarray, level1_variance: float) -> bool:
     return smallest < SINGULAR_BELOW**2 * level1_variance
 
 
+def rows_frame(plan: Plan, rows: Sequence[Row]) -> pd.DataFrame:
+    """Return estimates as the frame of a result, rows in the order of `parameter_table`."""
+    table = parameter_table(plan.design)
+    if len(table) != len(rows):
+        raise HarmoniseError(
+            f"{plan.engine} gave {len(rows)} estimates for {len(table)} parameters."
+        )
+    estimates = pd.DataFrame(table, columns=["parameter", "component", "scale"], dtype="object")
+    for name in ("estimate", "se", "lower", "upper"):
+        estimates[name] = pd.array([getattr(r, name) for r in rows], dtype="Float64")
+    estimates["note"] = pd.Series([r.note for r in rows], dtype="object")
+    return estimates
+
+
 def ml_result(
     plan: Plan,
     raw: RawFit,
@@ -86,6 +100,7 @@ def ml_result(
     loglik: float,
     n_parameters: int,
     warnings: Sequence[str] = (),
+    effects_covariance: np.ndarray | None = None,
 ) -> Result:
     """Return the result of a maximum-likelihood fit.
 
@@ -103,25 +118,18 @@ def ml_result(
         Of the fit.
     warnings : sequence of str
         In addition to the engine's own.
+    effects_covariance : (J, q, q) array, optional
+        Of the group effects given the data, canonical scales.
     """
-    design = plan.design
-    table = parameter_table(design)
-    if len(table) != len(rows):
-        raise HarmoniseError(
-            f"{plan.engine} gave {len(rows)} estimates for {len(table)} parameters."
-        )
-    estimates = pd.DataFrame(table, columns=["parameter", "component", "scale"], dtype="object")
-    for name in ("estimate", "se", "lower", "upper"):
-        estimates[name] = pd.array([getattr(r, name) for r in rows], dtype="Float64")
-    estimates["note"] = pd.Series([r.note for r in rows], dtype="object")
     return make_result(
         plan,
         raw,
-        str(plan.options["method"]),
-        estimates,
+        str(plan.options.get("method", "ML")),
+        rows_frame(plan, rows),
         group_effects,
-        data_groups(design),
+        data_groups(plan.design),
         tuple(warnings) + tuple(raw.warnings),
         parameter_covariance=covariance,
         ml={"loglik": float(loglik), "n_parameters": int(n_parameters)},
+        effects_covariance=effects_covariance,
     )

@@ -44,7 +44,7 @@ class Entry:
     runs_on : str
         What must be installed.
     result : str
-        "ML, REML" or "posterior".
+        "ML, REML", "two-step" or "posterior".
     features : frozenset of str
         Keys of `FEATURES`.
     """
@@ -67,6 +67,12 @@ _BAYESIAN = frozenset(
 )
 
 ENGINES: dict[str, Entry] = {
+    "agq": Entry(
+        "bridge.engines.agq:Agq",
+        "Python alone",
+        "ML",
+        frozenset(FEATURES) - {"student_t", "priors", "classes"},
+    ),
     "lme4": Entry(
         "bridge.engines.lme4:Lme4", "R, lme4", "ML, REML", frozenset({"mean_effects"})
     ),
@@ -76,6 +82,20 @@ ENGINES: dict[str, Entry] = {
         "ML, REML",
         frozenset({"mean_effects", "variance_predictors"}),
     ),
+    "twostep": Entry(
+        "bridge.engines.twostep:Twostep",
+        "Python alone",
+        "two-step",
+        frozenset(
+            (
+                "mean_effects",
+                "no_mean_effects",
+                "variance_predictors",
+                "variance_effects",
+                "shared_id",
+            )
+        ),
+    ),
     "brms": Entry(
         "bridge.engines.brms:Brms", "R, brms, rstan", "posterior", _BAYESIAN | {"student_t"}
     ),
@@ -84,6 +104,9 @@ ENGINES: dict[str, Entry] = {
         "bridge.engines.fake:Fake", "nothing (canned draws)", "posterior", _BAYESIAN | {"student_t"}
     ),
 }  # fmt: skip
+
+#: Whether twostep can depends on the data, and its estimates are neither ML nor a posterior.
+_NOT_OFFERED = ("twostep", "fake")
 
 
 def get(name: str) -> Engine:
@@ -131,9 +154,9 @@ def needs(spec: ModelSpec) -> dict[str, str]:
 
 
 def able(spec: ModelSpec) -> list[str]:
-    """Return the engines that can express a spec (the fake one is never offered)."""
+    """Return the engines that can express a spec, those that are never offered left out."""
     wanted = set(needs(spec))
-    return [n for n, entry in ENGINES.items() if n != "fake" and wanted <= entry.features]
+    return [n for n, e in ENGINES.items() if n not in _NOT_OFFERED and wanted <= e.features]
 
 
 def check(name: str, spec: ModelSpec) -> None:

@@ -12,10 +12,11 @@ from bridge.design import Design
 from bridge.engines import stan_backends
 from bridge.engines.base import SAMPLER_OPTIONS, Engine, Option, Plan, Progress, RawFit
 from bridge.engines.posterior import Draws, posterior_result
-from bridge.engines.stan_start import choose_centred, initial_points, starting_values
+from bridge.engines.stan_start import choose_centred, initial_points
 from bridge.priors import Prior
 from bridge.resources import path
 from bridge.result import Result
+from bridge.starting import starting_values
 
 PROGRAM = "stan/location_scale.stan"
 

@@ -1,8 +1,4 @@
-"""Where Stan's chains start, and which effects it samples centred: least squares and moments.
-
-Nothing here is an estimate to report. The group effects of either function are taken as normal
-with a diagonal covariance, and the log variance is regressed through log squared residuals.
-"""
+"""Which effects Stan samples centred, and points for its chains around one start."""
 
 from __future__ import annotations
 
@@ -10,64 +6,9 @@ from typing import Any
 
 import numpy as np
 
-_LOG_CHI2 = 1.2704  # -E log chi-squared(1)
-_LOG_CHI2_VARIANCE = np.pi**2 / 2
-_ROUNDS = 20
-_LEAST_SD_U = 0.05  # of the residual SD: a start at zero would be a boundary
-_LEAST_SD_V = 0.10
+from bridge import by_group
+
 _CENTRED_ABOVE = 0.5
-
-
-def starting_values(
-    y: np.ndarray,
-    X: np.ndarray,
-    W: np.ndarray,
-    Z: np.ndarray,
-    A: np.ndarray,
-    group: np.ndarray,
-    J: int,
-) -> dict[str, np.ndarray]:
-    """Guess the parameters of a location scale model in a few milliseconds.
-
-    Parameters
-    ----------
-    y : ndarray, shape (N,)
-        The outcome.
-    X, W : ndarray, shape (N, p) and (N, k)
-        Fixed designs of the mean and of the log variance.
-    Z, A : ndarray, shape (N, qu) and (N, qv)
-        Designs of the group effects of each.
-    group : ndarray of int, shape (N,)
-        Group numbers from 0.
-    J : int
-        How many groups there are.
-
-    Returns
-    -------
-    dict of str to ndarray
-        gamma (p,), delta (k,) on the log variance, sd (q,), effects (q, J) u then v, and
-        gamma_step (p,), delta_step (k,): changes that move the linear predictors a tenth of a
-        residual SD, respectively of a log variance of one. All finite, sd above zero.
-    """
-    spread = float(np.std(y)) or 1.0
-    gamma, u, sd_u = _mean_part(y / spread, X, Z, group, J)
-    left = y / spread - X @ gamma - _rows(Z, u, group)
-    # an exact fit has no log: nothing below a millionth of the outcome's SD counts
-    logs = np.log(np.maximum(left**2, 1e-12)) + _LOG_CHI2
-    delta = _least_squares(W, logs)
-    rest = logs - W @ delta
-    v, sd_v = _effects(rest, A, group, J, _LOG_CHI2_VARIANCE, _LEAST_SD_V)
-    # the outcome was divided by its SD: give that back to whatever carries the level of delta
-    delta = delta + _least_squares(W, np.full(len(y), 2 * np.log(spread)))
-    residual = spread * float(np.sqrt(np.mean(left**2)))
-    return {
-        "gamma": spread * gamma,
-        "delta": delta,
-        "sd": np.concatenate([spread * sd_u, sd_v]),
-        "effects": np.vstack([spread * u, v]),
-        "gamma_step": 0.1 * residual / _size(X),
-        "delta_step": 0.1 / _size(W),
-    }
 
 
 def choose_centred(
@@ -91,7 +32,7 @@ def choose_centred(
     Parameters
     ----------
     start : dict
-        What `starting_values` returned.
+        What `bridge.starting.starting_values` returned.
     W : ndarray, shape (N, k)
         Fixed design of the log variance.
     Z : ndarray, shape (N, qu)
@@ -129,7 +70,7 @@ def reliability(
     qu = Z.shape[1]
     sd = start["sd"][:qu]
     scaled = Z * sd * np.exp(-0.5 * (W @ start["delta"]))[:, None]
-    conditional = np.linalg.inv(np.eye(qu) + _cross(scaled, scaled, group, J))
+    conditional = np.linalg.inv(np.eye(qu) + by_group.products(scaled, scaled, group, J))
     reliable: np.ndarray = 1 - np.diagonal(conditional, axis1=1, axis2=2).mean(axis=0)
     return reliable
 
@@ -146,7 +87,7 @@ def initial_points(
     Parameters
     ----------
     start : dict
-        What `starting_values` returned.
+        What `bridge.starting.starting_values` returned.
     chains : int
         How many points.
     seed : int
@@ -176,63 +117,3 @@ def initial_points(
         point["raw"] = np.where(np.asarray(centred)[:, None] == 1, effects, effects / sd[:, None])
         points.append(point)
     return points
-
-
-def _mean_part(
-    y: np.ndarray, X: np.ndarray, Z: np.ndarray, group: np.ndarray, J: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fit X gamma + Z u by turns; return gamma, u (qu, J) and the SDs of u."""
-    gamma = _least_squares(X, y)
-    u, sd = np.zeros((Z.shape[1], J)), np.zeros(Z.shape[1])
-    for _ in range(3 if Z.shape[1] else 0):
-        left = y - X @ gamma
-        noise = max(float(np.mean((left - _rows(Z, u, group)) ** 2)), 1e-12)
-        u, sd = _effects(left, Z, group, J, noise, _LEAST_SD_U * np.sqrt(noise))
-        gamma = _least_squares(X, y - _rows(Z, u, group))
-    return gamma, u, sd
-
-
-def _effects(
-    left: np.ndarray, D: np.ndarray, group: np.ndarray, J: int, noise: float, least: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Predict the effects (q, J) of D by group and their SDs, by a few EM rounds."""
-    q = D.shape[1]
-    if q == 0:
-        return np.zeros((0, J)), np.zeros(0)
-    size = _size(D)
-    unit = D / size  # so that one scale fits all columns
-    squares = _cross(unit, unit, group, J) / noise
-    towards = _cross(unit, left[:, None], group, J)[:, :, 0] / noise
-    variance = np.full(q, max(0.2 * float(np.var(left)), least**2))
-    effects = np.zeros((J, q))
-    for _ in range(_ROUNDS):
-        conditional = np.linalg.inv(squares + np.diag(1 / variance))
-        effects = np.einsum("jab,jb->ja", conditional, towards)
-        second = effects**2 + np.diagonal(conditional, axis1=1, axis2=2)
-        variance = np.maximum(second.mean(axis=0), least**2)
-    return (effects / size).T, np.sqrt(variance) / size
-
-
-def _cross(left: np.ndarray, right: np.ndarray, group: np.ndarray, J: int) -> np.ndarray:
-    """Sum the products of two sets of columns by group: shape (J, columns, columns)."""
-    sums = np.zeros((J, left.shape[1], right.shape[1]))
-    np.add.at(sums, group, left[:, :, None] * right[:, None, :])
-    return sums
-
-
-def _rows(D: np.ndarray, effects: np.ndarray, group: np.ndarray) -> np.ndarray:
-    total: np.ndarray = np.einsum("ia,ai->i", D, effects[:, group])
-    return total
-
-
-def _least_squares(D: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """Return the coefficients of least squares, those of least norm where many fit."""
-    size = _size(D)
-    coefficients: np.ndarray = np.linalg.lstsq(D / size, response, rcond=1e-10)[0] / size
-    return coefficients
-
-
-def _size(D: np.ndarray) -> np.ndarray:
-    """Return each column's root mean square, 1 for a column of zeros."""
-    size: np.ndarray = np.sqrt(np.mean(D**2, axis=0))
-    return np.where(size > 0, size, 1.0)

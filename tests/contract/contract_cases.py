@@ -20,13 +20,17 @@ GROUPS = ("b", "01", "1", "ü ö", 'x"); stop("', "two\nlines", "Ab", "a/b")
 
 _RANDOM = ("score ~ 1 + x + f + (1 + x | s | school)", "~ 1 + x + (1 | s | school)")
 MODELS: dict[str, tuple[str, str]] = {
+    "agq": _RANDOM,
     "lme4": ("score ~ 1 + x + f + (1 + x | school)", "~ 1"),
     "nlme": ("score ~ 1 + x + f + (1 + x | school)", "~ 1 + f + x"),
+    "twostep": (_RANDOM[0], "~ 1 + cvar(x, school) + (1 | s | school)"),
     "brms": _RANDOM,
     "stan": _RANDOM,
     "fake": _RANDOM,
 }
-ML = ("lme4", "nlme")
+ML = ("agq", "lme4", "nlme")
+#: Engines that give estimates and no draws.
+POINTS = (*ML, "twostep")
 
 
 def data() -> pd.DataFrame:
@@ -55,7 +59,7 @@ def data() -> pd.DataFrame:
 
 def options(engine: str) -> dict[str, Any]:
     """Return the options of the stored fits."""
-    if engine in ML:
+    if engine in POINTS:
         return {}
     return {"chains": 2, "draws": 50, "warmup": 100, "seed": 1, "cores": 1}
 

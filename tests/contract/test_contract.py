@@ -27,7 +27,8 @@ from bridge.result import Result
 
 ENGINES = list(registry.ENGINES)
 ML = cases.ML
-SAMPLERS = [name for name in ENGINES if name not in ML]
+METHODS = {**dict.fromkeys(ML, "ML"), "twostep": "two-step"}
+SAMPLERS = [name for name in ENGINES if name not in cases.POINTS]
 COLUMNS = ["parameter", "component", "scale", "estimate", "se", "lower", "upper"]
 DIAGNOSTICS = ["ess_bulk", "ess_tail", "r_hat", "mcse"]
 GAMMA = ["gamma[Intercept]", "gamma[x]", "gamma[f[high]]"]
@@ -48,8 +49,10 @@ LEVEL2_UV = [
     "rho[u:x,v:Intercept]",
 ]
 PARAMETERS = {
+    "agq": [*GAMMA, "delta[Intercept]", "delta[x]", *LEVEL2_UV],
     "lme4": [*GAMMA, "delta[Intercept]", *LEVEL2_U],
     "nlme": [*GAMMA, "delta[Intercept]", "delta[f[high]]", "delta[x]", *LEVEL2_U],
+    "twostep": [*GAMMA, "delta[Intercept]", "delta[cvar(x, school)]", *LEVEL2_UV],
     **{name: [*GAMMA, "delta[Intercept]", "delta[x]", *LEVEL2_UV] for name in SAMPLERS},
 }
 SCALES = {
@@ -76,7 +79,7 @@ def answered(engine: str) -> tuple[Plan, RawFit, Result]:
 
 
 def effects_of(engine: str) -> list[str]:
-    return U if engine in ML else [*U, "v:Intercept"]
+    return [*U, "v:Intercept"] if LEVEL2_UV[-1] in PARAMETERS[engine] else U
 
 
 def test_every_engine_has_a_contract() -> None:
@@ -89,7 +92,7 @@ def test_every_engine_has_a_contract() -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_estimates(engine: str) -> None:
     frame = answered(engine)[2].estimates
-    extra = [] if engine in ML else DIAGNOSTICS
+    extra = DIAGNOSTICS if engine in SAMPLERS else []
     assert list(frame.columns) == [*COLUMNS, *extra, "note"]
     assert list(frame.index) == list(range(len(frame)))
     assert list(frame["parameter"]) == PARAMETERS[engine]
@@ -120,7 +123,7 @@ def test_variances_are_positive_and_correlations_within_one(engine: str) -> None
     assert (np.diag(matrix) > 0).all()
     rho = result.estimates[result.estimates["parameter"].str.startswith("rho")]["estimate"]
     assert (rho.astype(float).abs() < 1).all()
-    if engine in ML:
+    if engine not in SAMPLERS:
         sd = np.sqrt(np.diag(matrix))
         assert result.estimate(LEVEL2_U[3]) == pytest.approx(matrix.iloc[0, 1] / sd[0] / sd[1])
 
@@ -293,6 +296,37 @@ def test_stan_is_on_the_log_variance() -> None:
     )
 
 
+def test_agqs_likelihood_is_the_likelihood_at_its_estimates() -> None:
+    """By scipy given v, and a sum over a grid of v: a scale or a sign missed shows."""
+    from scipy.stats import multivariate_normal
+
+    plan, raw, result = answered("agq")
+    design = plan.design
+    gamma, delta = (
+        np.array([result.estimate(n) for n in PARAMETERS["agq"] if n.startswith(variable)])
+        for variable in ("gamma", "delta")
+    )
+    tau = result.covariance().to_numpy()
+    along = tau[:2, 2] / tau[2, 2]
+    left = tau[:2, :2] - np.outer(along, tau[:2, 2])
+    grid = np.linspace(-7, 7, 81)
+    total = 0.0
+    for group in range(8):
+        rows = design.group == group
+        Z = np.column_stack([np.ones(rows.sum()), design.mean.matrix[rows, 1]])
+        each = []
+        for x in grid:
+            v = np.sqrt(tau[2, 2]) * x
+            variance = np.exp(design.variance.matrix[rows] @ delta + v)
+            mean = design.mean.matrix[rows] @ gamma + Z @ along * v
+            whole = Z @ left @ Z.T + np.diag(variance)
+            each.append(multivariate_normal.logpdf(design.y[rows], mean, whole) - x**2 / 2)
+        total += np.logaddexp.reduce(each) + np.log(0.175 / np.sqrt(2 * np.pi))
+    assert total == pytest.approx(result.loglik, abs=1e-6)
+    assert result.loglik == raw.values["loglik"]
+    np.testing.assert_array_equal(result.effects_covariance, raw.values["effects_covariance"])
+
+
 def test_lme4_keeps_its_numbers() -> None:
     _, raw, result = answered("lme4")
     values = raw.values
@@ -315,11 +349,29 @@ def test_nlme_variances_are_those_of_its_own_components() -> None:
     np.testing.assert_allclose(plan.design.variance.matrix @ delta, 2 * log_sd, rtol=1e-10)
 
 
+def test_twostep_is_on_the_log_variance() -> None:
+    """The groups' own variances, by one least-squares fit of all, follow delta and v."""
+    plan, raw, result = answered("twostep")
+    design = plan.design
+    own = np.eye(8)[design.group]
+    columns = np.column_stack([own, own * design.mean.matrix[:, [1]], design.mean.matrix[:, 2]])
+    e = design.y - columns @ np.linalg.lstsq(columns, design.y, rcond=None)[0]
+    f = np.bincount(design.group) - 2
+    logs = np.log(np.bincount(design.group, e**2) / f)
+    assert raw.values["used"].all()
+    delta = [result.estimate(n) for n in PARAMETERS["twostep"] if n.startswith("delta")]
+    means = (own.T @ design.variance.matrix) / own.sum(axis=0)[:, None]
+    effects = result.group_effects.query("effect == 'v:Intercept'")["estimate"].astype(float)
+    fitted = means @ delta + effects.to_numpy()
+    assert np.corrcoef(fitted, logs)[0, 1] > 0.9
+    assert fitted.mean() == pytest.approx(logs.mean() + 0.27, abs=0.1)  # E log chi2(4)/4
+
+
 def test_nlmes_likelihood_is_the_likelihood_at_its_estimates() -> None:
     """The engine's own log-likelihood, at our delta and tau, by scipy: one scale missed shows."""
     from scipy.stats import multivariate_normal
 
-    for engine in ML:
+    for engine in ("lme4", "nlme"):
         plan, _, result = answered(engine)
         design = plan.design
         gamma = np.array([result.estimate(name) for name in GAMMA])
@@ -336,7 +388,7 @@ def test_nlmes_likelihood_is_the_likelihood_at_its_estimates() -> None:
         assert total == pytest.approx(result.loglik, abs=1e-6)
 
 
-@pytest.mark.parametrize("engine", [*ML, "brms"])
+@pytest.mark.parametrize("engine", ["lme4", "nlme", "brms"])
 def test_groups_come_back_in_the_order_they_went(engine: str) -> None:
     levels = answered(engine)[1].values["levels"]
     expected = [str(j + 1) for j in range(8)]
@@ -348,17 +400,17 @@ def test_groups_come_back_in_the_order_they_went(engine: str) -> None:
 def test_what_a_result_knows(engine: str) -> None:
     plan, raw, result = answered(engine)
     assert result.engine == engine
-    assert result.method == ("ML" if engine in ML else "posterior")
+    assert result.method == METHODS.get(engine, "posterior")
     assert (result.n_obs, result.n_groups, result.dropped_rows) == (48, 8, 1)
     assert result.spec == plan.design.spec
     assert result.native == plan.native
     assert result.settings == plan.options
-    assert result.seed == (None if engine in ML else 1)
+    assert result.seed == (1 if engine in SAMPLERS else None)
     assert result.versions and all(isinstance(v, str) for v in result.versions.values())
     assert any(said.startswith("1 row(s) with missing values") for said in result.warnings)
     assert set(raw.warnings) <= set(result.warnings)
-    assert (result.parameter_covariance is not None) == (engine in ML)
-    if engine in ML:
+    assert (result.parameter_covariance is None) == (engine in SAMPLERS)
+    if engine not in SAMPLERS:
         named = result.parameter_covariance
         assert list(named.index) == list(named.columns)
         assert set(named.index) <= set(PARAMETERS[engine])

@@ -87,6 +87,6 @@ def test_the_readmes_example_prints_what_the_readme_shows(tmp_path: Path) -> Non
     (tmp_path / "example.py").write_text(code[1], encoding="utf-8")
     said = python(tmp_path, "example.py")
     # the versions are those of the machine
-    versions = re.compile(r"(?<=\()R \d[^)]*(?=\);)")
+    versions = re.compile(r"(?<=\()numpy \d[^)]*(?=\);)")
     assert len(versions.findall(said)) == len(versions.findall(shown[1])) == 1
     same_but_for_the_last_digits(versions.sub("", said), versions.sub("", shown[1]))

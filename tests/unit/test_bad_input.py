@@ -180,6 +180,49 @@ BAD: dict[str, tuple[type[BridgeError], Callable[[], object]]] = {
     "adapt_delta of one": (errors.OptionError, fitted(options={"adapt_delta": 1.0})),
     "timeout negative": (errors.OptionError, fitted(options={"timeout": -1})),
     "method misspelt": (errors.OptionError, fitted(engine="lme4", options={"method": "RELM"})),
+    "nodes even": (errors.OptionError, fitted(engine="agq", options={"nodes": 8})),
+    "intervals misspelt": (
+        errors.OptionError,
+        fitted(engine="agq", options={"intervals": "profiled"}),
+    ),
+    "robust a number": (errors.OptionError, fitted(engine="agq", options={"robust": 1})),
+    "draws with agq": (errors.OptionError, fitted(engine="agq", options={"draws": 10})),
+    # what agq cannot
+    "agq Student-t": (
+        errors.EngineRefusal,
+        fitted(engine="agq", parts={"random_effects": "student_t"}),
+    ),
+    "agq priors": (
+        errors.EngineRefusal,
+        fitted(engine="agq", parts={"priors": {"gamma": "normal(0, 1)"}}),
+    ),
+    "agq classes": (
+        errors.EngineRefusal,
+        fitted(engine="agq", parts={"random_effects": "classes", "classes": 2}),
+    ),
+    "agq four effects": (
+        errors.EngineRefusal,
+        fitted(variance="~ 1 + (1 + x + w + f | g)", engine="agq"),
+    ),
+    "agq five dimensions": (
+        errors.EngineRefusal,
+        fitted(
+            "y ~ 1 + (1 + x + w | g)",
+            "~ 1 + (1 + x | g)",
+            engine="agq",
+            parts={"association": "quadratic"},
+        ),
+    ),
+    "agq perfect fit": (errors.EngineFailed, fitted(engine="agq", y=lambda d: d.g + 2 * d.x)),
+    "agq perfect level": (
+        errors.EngineFailed,
+        fitted("y ~ 1 + (1 | g)", "~ 0 + f", "agq", y=lambda d: d.y.where(d.f == "a", 0.0)),
+    ),
+    "agq perfect groups": (
+        errors.EngineFailed,
+        fitted("y ~ 1 + (1 | g)", SCALE, "agq", y=lambda d: d.y.where(d.g > 3, d.g.astype(float))),
+    ),
+    "agq out of time": (errors.EngineTimeout, fitted(engine="agq", options={"timeout": 1e-6})),
     "lme4 variance": (errors.EngineRefusal, fitted(variance="~ 1 + x", engine="lme4")),
     "lme4 without effects": (errors.EngineRefusal, fitted("y ~ 1 + x", engine="lme4")),
     "nlme variance effects": (errors.EngineRefusal, fitted(variance=SCALE, engine="nlme")),
@@ -240,7 +283,7 @@ def test_the_nearest_option_is_suggested() -> None:
 def test_a_refusal_names_reasons_and_engines() -> None:
     assert message("lme4 variance") == (
         "lme4 cannot model the residual variance (variance: ~ 1 + x). "
-        "Engines that can: brms, nlme, stan."
+        "Engines that can: agq, brms, nlme, stan."
     )
 
 

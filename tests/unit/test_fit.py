@@ -81,7 +81,7 @@ def test_further_reasons_of_an_engine_name_the_others(monkeypatch: pytest.Monkey
     with pytest.raises(errors.EngineRefusal) as caught:
         bridge.fit(SPEC, DATA, "fake")
     assert str(caught.value) == (
-        "fake cannot walk, and cannot fly. Engines that can: brms, lme4, nlme, stan."
+        "fake cannot walk, and cannot fly. Engines that can: agq, brms, lme4, nlme, stan."
     )
 
 

@@ -66,7 +66,9 @@ def test_exported_names() -> None:
         "datasets",
         "errors",
         "fit",
+        "likelihood_ratio",
         "load",
+        "london",
         "published",
     ]
     assert sorted(dir(bridge)) == sorted([*bridge.__all__, "__version__"])
@@ -82,10 +84,10 @@ def test_exported_names() -> None:
 
 def test_functions_are_not_hidden_by_their_modules() -> None:
     lines = run(
-        "import bridge, bridge.fit, bridge.compare\n"
-        "print(callable(bridge.fit), callable(bridge.compare))"
+        "import bridge, bridge.fit, bridge.compare, bridge.likelihood_ratio\n"
+        "print(*map(callable, (bridge.fit, bridge.compare, bridge.likelihood_ratio)))"
     )
-    assert lines[0] == "True True"
+    assert lines[0] == "True True True"
 
 
 def test_what_is_not_there() -> None:

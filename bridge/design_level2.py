@@ -1,0 +1,147 @@
+"""Level-2 functions as numbers: one row a group, predictors constant within groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from bridge import formula
+from bridge.columns import Factor
+from bridge.encode import Column, Encoded, check_rank
+from bridge.errors import DataError, GroupingError, SpecError, VocabularyError, suggest
+from bridge.names import RESERVED
+from bridge.spec import ModelSpec
+
+#: The share of a column's largest value by which it may vary in a group: rounding.
+_ROUNDING = 1e-12
+
+
+def level2_functions(
+    spec: ModelSpec,
+    elements: Sequence[str],
+    encoded: Callable[[formula.Node], Encoded],
+    columns: Mapping[str, Column],
+    grouping: Factor,
+) -> dict[str, Encoded]:
+    """Return the level-2 functions by element, their matrices with one row a group.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model.
+    elements : sequence of str
+        The elements a function can be of, ``tau[a,a]`` and ``rho[a,b]``, in the order wanted.
+    encoded : callable
+        Turns an algebra of terms into columns over the N rows.
+    columns : mapping of str to array or Factor
+        The columns the terms are made of, (N,) each.
+    grouping : Factor
+        The group of every row.
+
+    Returns
+    -------
+    dict of str to Encoded
+        Matrices (J, k), rows in the order of the groups; the log of a variance and the atanh
+        of a correlation are linear in them. Empty where the spec has no level-2 functions.
+
+    Raises
+    ------
+    SpecError
+        Where the model does not have an element, or a predictor may not be one.
+    DataError
+        Where a predictor varies within a group.
+    CollinearError
+        Where columns are linear combinations of others over the J groups.
+    """
+    texts = _texts(spec, elements)
+    made = {}
+    for text in dict.fromkeys(texts.values()):
+        node = formula.parse(text).fixed
+        _check_predictors(node, spec)
+        of_rows = encoded(node)
+        _check_constant(node, of_rows, columns, grouping, str(spec.group))
+        first = np.unique(grouping.codes, return_index=True)[1]
+        made[text] = replace(of_rows, matrix=of_rows.matrix[first])
+    for key, text in texts.items():
+        check_rank(made[text], f"level-2 {key}")
+    return {key: made[text] for key, text in texts.items()}
+
+
+def _texts(spec: ModelSpec, elements: Sequence[str]) -> dict[str, str]:
+    """Return the formula of every element that has one, in the order of the elements."""
+    if spec.level2 is None:
+        return {}
+    if not elements:
+        raise SpecError(
+            "level2 is about the variances and correlations of group effects, and this model has "
+            "none; add a random term such as (1 | school), or leave level2 out."
+        )
+    if isinstance(spec.level2, str):
+        return dict.fromkeys(elements, spec.level2)
+    for key in spec.level2:
+        if key not in elements:
+            raise SpecError(
+                f"level2 has {key}, which this model does not have.{suggest(key, elements)} "
+                f"It has: {', '.join(elements)}."
+            )
+    return {key: spec.level2[key] for key in elements if key in spec.level2}
+
+
+def _check_predictors(node: formula.Node, spec: ModelSpec) -> None:
+    """Refuse as predictors what the mean and the variance functions refuse too."""
+    for name in formula.predictors(node):
+        if name == spec.group:
+            raise GroupingError(
+                f"{name} is the grouping column and cannot be a predictor of a level-2 function; "
+                "copy it under another name if that is meant."
+            )
+        if name == spec.outcome:
+            raise SpecError(f"{name} is the outcome and cannot stand in a level-2 function.")
+        if name in RESERVED:
+            raise VocabularyError(
+                f"A column called '{name}' collides with the vocabulary of the result "
+                f"({name} has a meaning there); rename the column."
+            )
+
+
+def _check_constant(
+    node: formula.Node,
+    encoded: Encoded,
+    columns: Mapping[str, Column],
+    grouping: Factor,
+    group: str,
+) -> None:
+    """Refuse a predictor that varies within a group, naming the first group where it does."""
+    atoms = formula.atoms(node)
+    for name in dict.fromkeys(n for piece in encoded.pieces for n, _ in piece):
+        where = varying_groups(columns[name], grouping.codes)
+        if not len(where):
+            continue
+        hint = ""
+        if not isinstance(columns[name], Factor):
+            # a column of a polynomial bears the name of its transform and a number
+            atom = next(a for a in atoms if f"{name}[".startswith(f"{formula.text(a)}["))
+            hint = f", such as cvar({formula.predictors(atom)[0]}, {group})"
+        raise DataError(
+            f"{name} varies within {group} {grouping.levels[where[0]]}; a level-2 function needs "
+            f"predictors that are constant within groups{hint}."
+        )
+
+
+def varying_groups(column: Column, codes: np.ndarray) -> np.ndarray:
+    """Return the groups within which a column varies, in their order.
+
+    Parameters
+    ----------
+    column : (N,) array or Factor
+        The column.
+    codes : (N,) array of int
+        The group of every row.
+    """
+    values = np.asarray(column.codes if isinstance(column, Factor) else column, dtype=float)
+    of_group = np.zeros(codes.max() + 1)
+    of_group[codes] = values
+    differs = np.abs(values - of_group[codes]) > _ROUNDING * np.abs(values).max()
+    return np.unique(codes[differs])

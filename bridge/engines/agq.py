@@ -1,0 +1,244 @@
+"""agq: maximum likelihood by adaptive quadrature, in Python alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bridge import scales
+from bridge.design import Design
+from bridge.engines.base import TIMEOUT, Engine, Option, Plan, Progress, RawFit
+from bridge.engines.harmonise import effects_frame, parameter_table
+from bridge.engines.maximum import Row, ml_result, wald
+from bridge.errors import EngineTimeout
+from bridge.marginal.maximum import NODES_ERROR, Maximum, maximise
+from bridge.marginal.problem import (
+    MOST_DIMENSIONS,
+    MOST_VARIANCE_EFFECTS,
+    dimensions_of,
+    nodes_in_use,
+)
+from bridge.marginal.profile import profile_intervals
+from bridge.marginal.singular import at_bound, relations
+from bridge.result import Result
+
+_AT_ZERO = "at its bound of zero: no standard error"
+_AT_ONE = "at its bound: no standard error"
+_NO_CORRELATION = "not defined: an effect does not vary"
+_NOT_DETERMINED = "not determined by the data"
+
+
+class Agq(Engine):
+    """Maximum likelihood with u integrated exactly and v by adaptive Gauss-Hermite quadrature."""
+
+    name = "agq"
+    options = {  # noqa: RUF012 - a constant of the class
+        "nodes": Option(None, "odd", "quadrature nodes in each dimension"),
+        "intervals": Option("wald", "choice", "kind of the intervals", ("wald", "profile")),
+        "robust": Option(False, "flag", "cluster-robust standard errors"),
+        **TIMEOUT,
+    }
+
+    def refusals(self, design: Design) -> list[str]:
+        """Return why the integral has too many dimensions."""
+        effects = len(design.variance_effects)
+        if effects > MOST_VARIANCE_EFFECTS:
+            return [
+                f"fit more than {MOST_VARIANCE_EFFECTS} random effects in the variance, of which "
+                f"there are {effects} ({', '.join(design.variance_effects)})"
+            ]
+        dimensions = dimensions_of(design)
+        if dimensions > MOST_DIMENSIONS:
+            return [
+                f"integrate over more than {MOST_DIMENSIONS} dimensions; a quadratic association "
+                f"has one for each of the {dimensions} effects"
+            ]
+        return []
+
+    def translate(self, design: Design, options: Mapping[str, Any]) -> Plan:
+        """Say what is integrated how, and what is maximised."""
+        dimensions = dimensions_of(design)
+        count = f"{len(parameter_table(design))} estimates"
+        if dimensions == 0:
+            how = "  integral over the group effects: exact\n" if design.effects else ""
+        else:
+            whole = dimensions == len(design.effects)
+            what = "all group effects" if whole else "the variance function's part"
+            nodes = nodes_in_use(dimensions, options["nodes"])
+            how = (
+                f"  integral over {what}: {nodes}^{dimensions} adaptive Gauss-Hermite nodes a "
+                f"group{'' if whole else '; over the rest: exact'}\n"
+            )
+        native = (
+            f"# bridge's own, in Python alone\nmaximise the log-likelihood of\n"
+            f"  mean: {design.spec.mean}\n  log variance: {design.spec.variance}\n"
+            f"{_more(design)}{how}"
+            f"  from two-step starting values; {count}, {options['intervals']} intervals"
+            f"{', cluster-robust standard errors' * options['robust']}"
+        )
+        return Plan(self.name, design, options, native)
+
+    def run(self, plan: Plan, progress: Progress) -> RawFit:
+        """Maximise; the time limit is looked at after each step."""
+        options = plan.options
+        start = time.perf_counter()
+        report = _reporter(progress, options["timeout"], start)
+        found = maximise(plan.design, options["nodes"], robust=options["robust"], report=report)
+        values = _values(found)
+        if options["intervals"] == "profile":
+            lower, upper, failed = profile_intervals(found, report)
+            values |= {"lower": lower, "upper": upper, "profile_failed": failed}
+        seconds = time.perf_counter() - start
+        trace = tuple(
+            f"step {i}: log-likelihood {loglik:.6f}, Newton decrement {left:.3g}"
+            for i, (loglik, left) in enumerate(found.climb.trace)
+        )
+        return RawFit(values, _versions(), _warnings(found), trace, {"total": seconds})
+
+    def harmonise(self, raw: RawFit, plan: Plan) -> Result:
+        """Estimates are canonical already: intervals, notes and labels are added."""
+        design, values = plan.design, raw.values
+        _ = scales.rule("agq").factor  # log variance, as it is
+        table = parameter_table(design)
+        covariance = np.asarray(values["covariance"], dtype=float).reshape(len(table), len(table))
+        rows = _rows(design, values, np.sqrt(np.clip(np.diag(covariance), 0.0, None)))
+        kept = [i for i, row in enumerate(rows) if row.se is not None]
+        labels = [table[i][0] for i in kept]
+        q = len(design.effects)
+        groups = len(design.group_labels) if design.spec.group else 0
+        shape = (groups if q else 0, q)
+        spread = np.asarray(values["effects_covariance"], dtype=float).reshape(*shape, q)
+        sd = np.sqrt(np.clip(np.diagonal(spread, axis1=1, axis2=2), 0.0, None))
+        return ml_result(
+            plan,
+            raw,
+            rows=rows,
+            covariance=pd.DataFrame(covariance[np.ix_(kept, kept)], labels, labels),
+            group_effects=effects_frame(
+                design, np.asarray(values["effects"], dtype=float).reshape(shape), sd
+            ),
+            loglik=values["loglik"],
+            n_parameters=_n_parameters(design),
+            effects_covariance=spread if q else None,
+        )
+
+
+def _more(design: Design) -> str:
+    spec = design.spec
+    said = f"  level 2: {spec.level2}\n" if spec.level2 is not None else ""
+    if spec.association is not None:
+        said += f"  association: {spec.association}, {spec.latent_scale} mean effects\n"
+    return said
+
+
+def _reporter(progress: Progress, timeout: float | None, start: float) -> Callable[[str], None]:
+    def report(text: str) -> None:
+        progress(None, f"agq: {text}")
+        if timeout is not None and time.perf_counter() - start > timeout:
+            raise EngineTimeout(
+                f"agq took longer than timeout = {timeout:g} seconds ({text}); allow more."
+            )
+
+    return report
+
+
+def _versions() -> dict[str, str]:
+    return {name: metadata.version(name) for name in ("numpy", "scipy")}
+
+
+def _values(found: Maximum) -> dict[str, Any]:
+    mean, covariance = found.effects()
+    return {
+        "estimates": found.estimates,
+        "covariance": found.covariance,
+        "loglik": found.loglik,
+        "effects": mean,
+        "effects_covariance": covariance,
+        "at_bound": at_bound(found),
+        "unidentified": np.array(found.unidentified, dtype=int),
+        "ranks": np.array(found.ranks, dtype=int),
+        "nodes": found.problem.nodes,
+        "nodes_error": found.nodes_error,
+        "converged": found.climb.converged,
+    }
+
+
+def _n_parameters(design: Design) -> int:
+    """Return the parameters of the model: correlations are no more than covariances said again."""
+    again = set(design.constant_rho_pairs) & set(design.constant_tau_pairs)
+    return len(parameter_table(design)) - len(again)
+
+
+# --- estimates ------------------------------------------------------------------------------
+def _rows(design: Design, values: Mapping[str, Any], se: np.ndarray) -> list[Row]:
+    found = []
+    bound, loose = values["at_bound"], set(np.asarray(values["unidentified"]).tolist())
+    transformations = _transformations(design)
+    for i, (estimate, how) in enumerate(zip(values["estimates"], transformations, strict=True)):
+        value = float(estimate)
+        if np.isnan(value):
+            found.append(Row(None, note=_NO_CORRELATION))
+        elif i in loose:
+            found.append(Row(value, note=_NOT_DETERMINED))
+        elif bound[i]:
+            found.append(Row(value, note=_AT_ONE if how == "atanh" else _AT_ZERO))
+        else:
+            found.append(wald(value, float(se[i]), how))
+        if "lower" in values and found[-1].estimate is not None:
+            found[-1] = _profiled(found[-1], values, i)
+    return found
+
+
+def _profiled(row: Row, values: Mapping[str, Any], i: int) -> Row:
+    """Return a row with its profile-likelihood interval in the place of the Wald one."""
+    ends = [float(values[end][i]) for end in ("lower", "upper")]
+    lower, upper = (None if np.isnan(end) else end for end in ends)
+    failed = bool(values["profile_failed"][i])
+    note = "an end of the profile was not found" if failed else "profile-likelihood interval"
+    own = row.note if row.note and "interval" not in row.note else ""
+    return Row(row.estimate, row.se, lower, upper, "; ".join(filter(None, (own, note))))
+
+
+def _transformations(design: Design) -> list[str]:
+    """Return where the Wald interval of each estimate is symmetric."""
+    found = ["" for _ in (*design.mean.labels, *design.variance.labels, *design.latent_terms)]
+    found += ["log" if a == b else "" for a, b in design.constant_tau_pairs]
+    found += ["atanh" for _ in design.constant_rho_pairs]
+    return found + ["" for _ in design.kappa_terms]
+
+
+# --- warnings -------------------------------------------------------------------------------
+def _warnings(found: Maximum) -> tuple[str, ...]:
+    said = []
+    design, climb = found.problem.design, found.climb
+    if not climb.converged:
+        said.append(
+            f"agq did not converge ({climb.why}; {len(climb.trace)} steps): do not rely on these "
+            "estimates. result.messages has the trace; a smaller model, or more nodes, may do."
+        )
+    if found.ranks != found.full_ranks and found.ranks:
+        said.append(
+            f"The level-2 covariance matrix is singular: rank {sum(found.ranks)} of "
+            f"{sum(found.full_ranks)}. {' '.join(relations(found))} A fit held to that rank "
+            f"reaches the same log-likelihood ({found.loglik:.4f}); standard errors are given it."
+        )
+    if found.unidentified:
+        labels = [parameter_table(design)[i][0] for i in found.unidentified]
+        said.append(
+            f"The data do not determine {', '.join(labels)}: the information matrix is singular. "
+            "No standard errors; leave a term of these out."
+        )
+    error = found.nodes_error
+    if np.isfinite(error) and abs(error) > NODES_ERROR:
+        nodes = found.problem.nodes
+        said.append(
+            f"Doubling the quadrature nodes ({nodes} to {2 * nodes + 1} in each dimension) moves "
+            f"the log-likelihood by {error:.2g}, more than {NODES_ERROR:g}: use "
+            f"nodes={2 * nodes + 1}."
+        )
+    return tuple(said)

@@ -1,0 +1,134 @@
+"""The level-2 covariance matrix at a profile of level-2 predictors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bridge import arviz_compat, names
+from bridge.errors import OptionError, suggest
+
+if TYPE_CHECKING:
+    from bridge.result import Result
+
+#: Variable and label -> estimate, or draws (chain, draw); None where there is no such parameter.
+Values = Callable[[str, str], Any]
+
+
+def covariance_at(result: Result, at: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the covariance matrix of the group effects at a profile; see `Result.level2`."""
+    profile = _checked(result.level2_terms, at)
+    if not result.level2_terms:
+        return result.covariance()
+    values = _draws(result) if result.method == "posterior" else _estimates(result)
+    functions = {
+        key: _predictor(terms, values, profile) for key, terms in result.level2_terms.items()
+    }
+    effects = list(result.effects)
+    matrix = pd.DataFrame(0.0, index=effects, columns=effects)
+    for position, second in enumerate(effects):
+        for first in effects[: position + 1]:
+            # draws are transformed one by one and then averaged
+            value = float(np.mean(_covariance(first, second, functions, values)))
+            matrix.loc[first, second] = matrix.loc[second, first] = value
+    return matrix
+
+
+def _covariance(first: str, second: str, functions: Mapping[str, Any], values: Values) -> Any:
+    """Return one element of T at the profile."""
+    label = names.pair(first, second)
+    if first == second:
+        function = functions.get(names.flat("tau", label))
+        return values("tau", label) if function is None else np.exp(function)
+    constant = values("tau", label)
+    if constant is not None:
+        return constant
+    function = functions.get(names.flat("rho", label))
+    rho = values("rho", label) if function is None else np.tanh(function)
+    if rho is None:
+        return 0.0
+    variances = [_covariance(effect, effect, functions, values) for effect in (first, second)]
+    return rho * np.sqrt(variances[0] * variances[1])
+
+
+def _predictor(
+    terms: Sequence[Mapping[str, Any]], values: Values, profile: Mapping[str, float | str]
+) -> Any:
+    """Return h'kappa, the log variance or atanh correlation."""
+    total: Any = 0.0
+    for term in terms:
+        product = 1.0
+        for factor in term["columns"]:
+            value = profile[factor["column"]]
+            product *= float(value if factor["level"] is None else value == factor["level"])
+        total = total + product * values("kappa", term["label"])
+    return total
+
+
+def _estimates(result: Result) -> Values:
+    found = dict(zip(result.estimates["parameter"], result.estimates["estimate"], strict=True))
+    return lambda variable, label: found.get(names.flat(variable, label))
+
+
+def _draws(result: Result) -> Values:
+    posterior = arviz_compat.groups_of(result.idata)["posterior"]
+
+    def values(variable: str, label: str) -> Any:
+        dim = names.VARIABLES[variable][0]
+        if variable not in posterior or label not in posterior[dim].values:
+            return None
+        return posterior[variable].sel({dim: label}).to_numpy()
+
+    return values
+
+
+def columns_of(
+    level2_terms: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> dict[str, list[str] | None]:
+    """Return every column that level-2 functions use, with its levels (None for a number)."""
+    return {
+        factor["column"]: factor["levels"]
+        for terms in level2_terms.values()
+        for term in terms
+        for factor in term["columns"]
+    }
+
+
+def _checked(
+    level2_terms: Mapping[str, Sequence[Mapping[str, Any]]], at: Mapping[str, Any]
+) -> dict[str, float | str]:
+    """Return the profile as numbers and levels, every column of the functions given once."""
+    if not isinstance(at, Mapping):
+        raise OptionError(
+            f"level2(at=…) takes a mapping from columns to values, not {type(at).__name__}."
+        )
+    levels = columns_of(level2_terms)
+    used = f"The level-2 functions use: {', '.join(levels) or 'no column'}."
+    for name in at:
+        if name not in levels:
+            raise OptionError(
+                f"level2(at=…) has '{name}', which no level-2 function uses."
+                f"{suggest(str(name), levels)} {used}"
+            )
+    missing = [name for name in levels if name not in at]
+    if missing:
+        raise OptionError(f"level2(at=…) needs a value of {', '.join(missing)}. {used}")
+    return {name: _value(name, at[name], of) for name, of in levels.items()}
+
+
+def _value(name: str, value: Any, levels: Sequence[str] | None) -> float | str:
+    value = value.item() if hasattr(value, "item") else value
+    if levels is None:
+        if not isinstance(value, int | float) or not isfinite(value):
+            raise OptionError(f"level2(at=…): {name} is a finite number, not {value!r}.")
+        return float(value)
+    if str(value) not in levels:
+        raise OptionError(
+            f"level2(at=…): {name} has no level '{value}'.{suggest(str(value), levels)} "
+            f"It has: {', '.join(levels)}."
+        )
+    return str(value)

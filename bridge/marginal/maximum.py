@@ -1,0 +1,326 @@
+"""The maximum-likelihood fit: start, climb, rank of T, information, checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bridge.design import Design
+from bridge.errors import EngineFailed
+from bridge.marginal.canonical import canonical, effects, jacobian, level2_covariance
+from bridge.marginal.law import CholeskyLaw, FunctionLaw
+from bridge.marginal.newton import (
+    SEPARATED,
+    Climb,
+    Report,
+    climb,
+    information,
+    silent,
+    steps_of,
+)
+from bridge.marginal.nodes import Placement
+from bridge.marginal.problem import Problem, blocks_of, make_problem, replace_nodes
+from bridge.starting import start
+
+#: An SD below this (of u over the level-1 SD, of v on the log variance) may be zero.
+_SMALL = 0.02
+#: T is singular where a T of lower rank has a log-likelihood as high, but for this.
+_SAME = 1e-6
+#: Doubling the nodes may move the log-likelihood by less.
+NODES_ERROR = 1e-4
+#: The smallest eigenvalue, each parameter on its own scale, of an information that is not singular:
+#: in orthogonal coordinates, and in those of level-2 functions, whose predictors are as they come.
+#: A score that is not quite zero bends a flat direction by some 1e-6.
+_SINGULAR, _SINGULAR_FUNCTIONS = 1e-5, 1e-9
+#: A log variance or an atanh correlation with a larger standard error is on its way to infinity.
+_ENDLESS = 50.0
+
+
+@dataclass(frozen=True)
+class Maximum:
+    """A maximum-likelihood fit.
+
+    Attributes
+    ----------
+    problem : Problem
+        With T at the rank found.
+    climb : Climb
+        To the maximum.
+    placement : Placement
+        Of the nodes there.
+    loglik : float
+    estimates : (n,) array
+        Canonical, in the order of `parameter_table`; NaN where not defined.
+    covariance : (n, n) array
+        Of the estimates, given the rank of T; NaN where it cannot be had.
+    level2 : (q, q) array
+        T, user's units; with level-2 functions that of the first group.
+    ranks : tuple of int
+        The rank of each block of T, in the order of `blocks_of`; () with level-2 functions.
+    unidentified : tuple of int
+        Positions of estimates that the data do not determine.
+    nodes_error : float
+        What doubling the nodes adds to the log-likelihood; NaN where nothing is integrated so.
+    """
+
+    problem: Problem
+    climb: Climb
+    placement: Placement
+    loglik: float
+    estimates: np.ndarray
+    covariance: np.ndarray
+    level2: np.ndarray
+    ranks: tuple[int, ...]
+    unidentified: tuple[int, ...]
+    nodes_error: float
+
+    @property
+    def full_ranks(self) -> tuple[int, ...]:
+        """The ranks of a T that is not singular."""
+        return tuple(block.rank for block in blocks_of(self.problem.design))
+
+    def effects(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return empirical-Bayes means (J, q) and covariances (J, q, q), user's units."""
+        return effects(self.problem, self.climb.free, self.placement)
+
+
+def maximise(
+    design: Design,
+    nodes: int | None = None,
+    *,
+    robust: bool = False,
+    report: Report = silent,
+    check_nodes: bool = True,
+    errors: bool = True,
+) -> Maximum:
+    """Fit a design by maximum likelihood.
+
+    Parameters
+    ----------
+    design : Design
+        Any model but Student-t effects and latent classes.
+    nodes : int, optional
+        Quadrature nodes in each dimension.
+    robust : bool
+        Whether the covariance of the estimates is the cluster-robust one (sandwich).
+    report : callable
+        Told how it goes.
+    check_nodes : bool
+        Whether the nodes are doubled once at the end.
+    errors : bool
+        Whether standard errors are wanted; without them ``covariance`` is NaN and nothing is said
+        of what the data do not determine.
+
+    Returns
+    -------
+    Maximum
+
+    Raises
+    ------
+    EngineFailed
+        Where the likelihood has no maximum.
+    """
+    problem = make_problem(design, nodes)
+    found = climb(problem, free_of(problem, *_start(design)), report)
+    _refuse_separated(problem, found)
+    problem, found, ranks = _of_full_or_lower_rank(problem, found, report)
+    placement = replace_nodes(problem, found.free, found.evaluation.placement)
+    at = problem.evaluate(found.free, placement, fixed=True)
+    estimates = canonical(problem, found.free)
+    covariance = np.full((len(estimates), len(estimates)), np.nan)
+    unidentified: tuple[int, ...] = ()
+    if errors:
+        report("standard errors")
+        step = steps_of(found.information, 1e-3)
+        curvature = information(problem, found.free, at, step, central=True, report=report)
+        found.information = curvature
+        covariance, unidentified = _covariance(problem, found.free, curvature, at.scores, robust)
+    T = level2_covariance(problem, found.free)[0] if design.effects else np.zeros((0, 0))
+    return Maximum(
+        problem=problem,
+        climb=found,
+        placement=placement,
+        loglik=at.loglik,
+        estimates=estimates,
+        covariance=covariance,
+        level2=T,
+        ranks=ranks,
+        unidentified=unidentified,
+        nodes_error=_nodes_error(problem, found.free, placement, at.loglik, check_nodes),
+    )
+
+
+# --- start ------------------------------------------------------------------------------
+def _start(design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    found = start(design)
+    return found.gamma, found.delta, found.covariance
+
+
+def free_of(
+    problem: Problem, gamma: np.ndarray, delta: np.ndarray, covariance: np.ndarray,
+    lam: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
+    """Return free parameters from canonical ones; those of level-2 functions from a constant T."""
+    to = problem.coordinates
+    back = np.linalg.inv(to.effects)
+    law = problem.law.start(back @ covariance @ back.T) if problem.law.size else np.zeros(0)
+    latent = np.zeros(problem.sizes[3]) if lam is None else lam / to.latent
+    return np.concatenate(
+        [np.linalg.solve(to.gamma, gamma), np.linalg.solve(to.delta, delta), law, latent]
+    )
+
+
+# --- where there is no maximum, or none inside ---------------------------------------------
+def _refuse_separated(problem: Problem, found: Climb) -> None:
+    """Refuse a residual variance that goes to zero in some rows: the likelihood has no bound."""
+    design = problem.design
+    delta = problem.coordinates.delta @ problem.parts(found.free)[1]
+    log_variance = design.variance.matrix @ delta
+    low = log_variance < 2 * np.log(problem.coordinates.outcome) - SEPARATED
+    if not low.any():
+        _refuse_exact_groups(problem, found)
+        return
+    where = np.flatnonzero(low)
+    own = np.abs(design.variance.matrix[where]).max(axis=0) > 0
+    terms = [f"delta[{t}]" for t, used in zip(design.variance.labels, own, strict=True) if used]
+    raise EngineFailed(
+        f"The likelihood has no maximum: in {len(where)} row(s), the first of them "
+        f"{design.index[where[0]]!r}, the mean can fit the outcome exactly and the residual "
+        f"variance goes to zero ({', '.join(terms)}); leave the term out that singles these rows "
+        "out, in the mean or in the variance."
+    )
+
+
+def _refuse_exact_groups(problem: Problem, found: Climb) -> None:
+    """Refuse a residual variance that goes to zero in some groups, by their own effects."""
+    design = problem.design
+    where = np.flatnonzero(problem.excess(found.evaluation.by_group) > SEPARATED / 2)
+    if len(where) and design.variance_effects:
+        raise EngineFailed(
+            f"The likelihood has no maximum: in {len(where)} group(s), the first of them "
+            f"'{design.group_labels[where[0]]}', the outcome can be fitted exactly and the "
+            f"residual variance goes to zero with {', '.join(design.variance_effects)}; leave "
+            "these groups out, or the random effects of the variance."
+        )
+
+
+def _of_full_or_lower_rank(
+    problem: Problem, found: Climb, report: Report
+) -> tuple[Problem, Climb, tuple[int, ...]]:
+    """Return the fit with T at the lowest rank that reaches the same log-likelihood."""
+    if not isinstance(problem.law, CholeskyLaw):
+        return problem, found, ()
+    full = tuple(block.rank for block in blocks_of(problem.design))
+    suspected = _ranks(problem, found.free)
+    if suspected == full:
+        return problem, found, full
+    T = level2_covariance(problem, found.free)[0]
+    top = _finer(problem, found.free, found.evaluation.placement)
+    for ranks in _between(suspected, full):
+        report(f"is T singular? Refitting with rank {sum(ranks)} of {sum(full)}")
+        smaller = make_problem(problem.design, problem.nodes, ranks, T)
+        gamma, delta, _, lam = problem.parts(found.free)
+        to = problem.coordinates
+        begin = free_of(smaller, to.gamma @ gamma, to.delta @ delta, T, to.latent * lam)
+        refit = climb(smaller, begin, report)
+        # other coordinates have other errors of quadrature, which finer nodes take away
+        reached = _finer(smaller, refit.free, refit.evaluation.placement)
+        if refit.converged and reached >= top - _SAME:
+            refit.trace[:0] = found.trace
+            return smaller, refit, ranks
+    return problem, found, full
+
+
+def _ranks(problem: Problem, free: np.ndarray) -> tuple[int, ...]:
+    """Return how many directions of each block have an SD that is clearly not zero."""
+    F = problem.law.factor(problem.parts(free)[2])
+    assert F is not None
+    T = F[0] @ F[0].T
+    design = problem.design
+    outcome = problem.coordinates.outcome
+    delta = problem.coordinates.delta @ problem.parts(free)[1]
+    level1 = np.sqrt(np.exp(design.variance.matrix @ delta).mean()) / outcome
+    unit = np.ones(len(T))
+    unit[: len(design.mean_effects)] = level1
+    found = []
+    for block in blocks_of(design):
+        own = list(block.effects)
+        scaled = T[np.ix_(own, own)] / np.outer(unit[own], unit[own])
+        sd = np.sqrt(np.maximum(np.linalg.eigvalsh(scaled), 0.0))
+        found.append(int((sd > _SMALL).sum()))
+    return tuple(found)
+
+
+def _between(suspected: Sequence[int], full: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return the ranks to try, lowest first."""
+    tries = [tuple(suspected)]
+    while True:
+        last = tries[-1]
+        raised = tuple(min(r + 1, f) for r, f in zip(last, full, strict=True))
+        if raised == tuple(full):
+            break
+        tries.append(raised)
+    # one block at a time, where several were suspected
+    for position, (low, high) in enumerate(zip(suspected, full, strict=True)):
+        alone = tuple(low if i == position else f for i, f in enumerate(full))
+        if low < high and alone not in tries:
+            tries.append(alone)
+    return tries
+
+
+# --- standard errors --------------------------------------------------------------------------
+def _covariance(
+    problem: Problem, free: np.ndarray, curvature: np.ndarray, scores: np.ndarray | None,
+    robust: bool,
+) -> tuple[np.ndarray, tuple[int, ...]]:  # fmt: skip
+    """Return the covariance of the canonical estimates, and which the data do not determine."""
+    steps = 1e-5 * np.maximum(1.0, np.abs(free)) if len(free) else free
+    slopes = jacobian(lambda at: canonical(problem, at), free, steps)
+    if not np.isfinite(curvature).all():
+        return np.full((len(slopes), len(slopes)), np.nan), ()
+    scale = np.sqrt(np.maximum(np.abs(np.diag(curvature)), 1e-12))
+    values, vectors = np.linalg.eigh(curvature / np.outer(scale, scale))
+    functions = isinstance(problem.law, FunctionLaw)
+    least = _SINGULAR_FUNCTIONS if functions else _SINGULAR
+    weak = values < least * max(1.0, float(values.max(initial=1.0)))
+    unidentified: tuple[int, ...] = ()
+    if weak.any():
+        loose = np.abs(slopes @ (vectors[:, weak] / scale[:, None])).max(axis=1, initial=0.0)
+        unidentified = tuple(np.flatnonzero(loose > 1e-3 * _length(slopes / scale)))
+    # what does not lie along a direction without information keeps its standard error
+    kept = ~weak
+    inverse = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T / np.outer(scale, scale)
+    if robust:
+        assert scores is not None
+        # J / (J - 1), as is usual with clusters
+        meat = scores.T @ scores * len(scores) / max(len(scores) - 1, 1)
+        inverse = inverse @ meat @ inverse
+    covariance = slopes @ inverse @ slopes.T
+    if functions:
+        endless = np.sqrt(np.maximum(np.diag(covariance), 0.0)) > _ENDLESS
+        endless[: len(endless) - len(problem.design.kappa_terms)] = False
+        unidentified = tuple(sorted({*unidentified, *np.flatnonzero(endless)}))
+    return covariance, unidentified
+
+
+def _length(rows: np.ndarray) -> np.ndarray:
+    found: np.ndarray = np.sqrt((rows**2).sum(axis=1))
+    return found
+
+
+def _nodes_error(
+    problem: Problem, free: np.ndarray, placement: Placement, loglik: float, wanted: bool
+) -> float:
+    """Return what twice the nodes add to the log-likelihood."""
+    if not wanted or not problem.dimensions:
+        return float("nan")
+    return _finer(problem, free, placement) - loglik
+
+
+def _finer(problem: Problem, free: np.ndarray, placement: Placement) -> float:
+    """Return the log-likelihood with twice the nodes."""
+    finer = problem.with_nodes(2 * problem.nodes + 1)
+    better = replace_nodes(finer, free, placement)
+    return finer.evaluate(free, better, scores=False, fixed=True).loglik
