@@ -13,13 +13,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from bridge.errors import BridgeError, EngineFailed, OptionError, RequestError
 
 if TYPE_CHECKING:
     from bridge.result import Result
 
+
+class _Commands(TyperGroup):
+    """The commands; Typer itself ends an interrupted one without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; Ctrl-C ends it with a word on standard error and exit code 130."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("Stopped.", err=True)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -70,13 +85,14 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         _print_json([vars(status) for status in statuses])
         return
+    width = max(len(status.engine) for status in statuses)
     for status in statuses:
         versions = ", ".join(f"{name} {number}" for name, number in status.versions.items())
         if status.ready:
-            typer.echo(f"{status.engine:6} ready    {versions}")
+            typer.echo(f"{status.engine:{width}} ready    {versions}")
         else:
-            typer.echo(f"{status.engine:6} missing  {status.missing}")
-            typer.echo(f"{'':15} to mend: {status.mend}")
+            typer.echo(f"{status.engine:{width}} missing  {status.missing}")
+            typer.echo(f"{'':{width}}          to mend: {status.mend}")
 
 
 @app.command()

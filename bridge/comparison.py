@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from bridge import verdicts
+from bridge import arviz_compat, names, verdicts
+from bridge.engines.maximum import SINGULAR_BELOW
 from bridge.errors import RequestError
 from bridge.result import TWO_STEP, Result
 from bridge.same_model import check_same_data, model_of, model_of_design
@@ -135,9 +137,9 @@ def make_comparison(
     if not results or (len(results) == 1 and published is None):
         raise RequestError("Nothing to compare: give two results, or one and a published table.")
     check_same_data(results)
-    names = list(labels) if labels else _labels(results)
+    headings = list(labels) if labels else _labels(results)
     pairs, logliks, notes = [], [], []
-    for (a, first), (b, second) in combinations(list(zip(names, results, strict=True)), 2):
+    for (a, first), (b, second) in combinations(list(zip(headings, results, strict=True)), 2):
         if model_of(first) != model_of(second):
             continue
         pairs += _pair(a, first, b, second)
@@ -152,10 +154,10 @@ def make_comparison(
         )
     if len({model_of(result) for result in results}) > 1:
         notes.append("Verdicts are given within a model; the results are of different models.")
-    table = _table(names, results)
+    table = _table(headings, results)
     printed: dict[tuple[str, str], str] = {}
     if published is not None:
-        more_pairs, table, printed, more_notes = _published(published, names, results, table)
+        more_pairs, table, printed, more_notes = _published(published, headings, results, table)
         pairs += more_pairs
         notes += more_notes
     columns = ["first", "second", "parameter", "distance", "unit", "verdict"]
@@ -186,7 +188,7 @@ def _rows(result: Result) -> dict[str, dict[str, Any]]:
     return {row["parameter"]: row for row in result.estimates.to_dict("records")}
 
 
-def _table(names: Sequence[str], results: Sequence[Result]) -> pd.DataFrame:
+def _table(headings: Sequence[str], results: Sequence[Result]) -> pd.DataFrame:
     order: dict[str, str] = {}
     for component in ("mean", "variance", "level2"):
         for result in results:
@@ -194,7 +196,7 @@ def _table(names: Sequence[str], results: Sequence[Result]) -> pd.DataFrame:
             for parameter, scale in zip(part["parameter"], part["scale"], strict=True):
                 order.setdefault(parameter, scale)
     table = pd.DataFrame({"parameter": list(order), "scale": list(order.values())}, dtype=object)
-    for name, result in zip(names, results, strict=True):
+    for name, result in zip(headings, results, strict=True):
         known = _rows(result)
         for column, cell in ((name, "estimate"), (f"{name} se", "se")):
             values = [known[p][cell] if p in known else None for p in order]
@@ -204,6 +206,7 @@ def _table(names: Sequence[str], results: Sequence[Result]) -> pd.DataFrame:
 
 def _pair(a: str, first: Result, b: str, second: Result) -> list[tuple[Any, ...]]:
     theirs, found = _rows(second), []
+    none = {} if "posterior" in (first.method, second.method) else _of_no_variance(first, second)
     for parameter, row in _rows(first).items():
         other = theirs[parameter]
         bayes = [r.method == "posterior" for r in (first, second)]
@@ -217,9 +220,43 @@ def _pair(a: str, first: Result, b: str, second: Result) -> list[tuple[Any, ...]
             verdict = verdicts.mixed(ml, posterior)
         elif first.method != second.method:
             verdict = verdicts.Verdict(verdicts.NOT_COMPARABLE, float("nan"), "ML against REML")
+        elif parameter in none:
+            verdict = verdicts.both_zero(none[parameter])
         else:
             verdict = verdicts.likelihoods(row, other)
         found.append((a, b, parameter, verdict.distance, verdict.unit, verdict.verdict))
+    return found
+
+
+def _of_no_variance(first: Result, second: Result) -> dict[str, bool]:
+    """Return the parameters of effects that vary in neither fit, and whether each is a variance."""
+    zero = _zero_effects(first) & _zero_effects(second)
+    effects, found = first.effects, {}
+    for position, b in enumerate(effects):
+        for a in effects[: position + 1]:
+            if a in zero or b in zero:
+                label = names.pair(a, b)
+                found[names.flat("tau", label)] = a == b
+                found[names.flat("rho", label)] = False
+    return found
+
+
+def _zero_effects(result: Result) -> set[str]:
+    """Return the effects whose variance is below that of a singular fit."""
+    constant = arviz_compat.groups_of(result.idata)["constant_data"]
+    estimates = {
+        name: float("nan") if pd.isna(row["estimate"]) else float(row["estimate"])
+        for name, row in _rows(result).items()
+    }
+    delta = [estimates[names.flat("delta", str(t))] for t in constant["variance_term"].values]
+    with np.errstate(over="ignore"):
+        level1 = float(np.exp(constant["variance_design"].values @ np.array(delta)).mean())
+    found = set()
+    for effect in result.effects:
+        variance = estimates.get(names.flat("tau", names.pair(effect, effect)), float("nan"))
+        # that of v is on the log variance, which has no unit
+        if variance < SINGULAR_BELOW**2 * (level1 if effect[0] == "u" else 1.0) < np.inf:
+            found.add(effect)
     return found
 
 

@@ -258,7 +258,7 @@ def make_design(spec: ModelSpec, data: Any) -> Design:
         group_labels=grouping.levels,
         index=used.index,
         dropped_rows=len(frame) - len(used),
-        outcome_mad=_mad(y),
+        outcome_mad=outcome_mad(y),
     )
     elements = [design.element(pair) for pair in design.tau_pairs]
     functions = level2_functions(spec, elements, encoded, columns, grouping)
@@ -317,7 +317,18 @@ def _check_association(spec: ModelSpec, in_mean: bool) -> None:
         )
 
 
-def _mad(y: np.ndarray) -> float:
-    """Return the robust SD of the outcome; the SD where over half the values are equal."""
+def outcome_mad(y: np.ndarray) -> float:
+    """Return the robust SD of an outcome; the SD where over half the values are equal.
+
+    Parameters
+    ----------
+    y : (N,) array
+        The outcome.
+
+    Returns
+    -------
+    float
+        1.4826 times the median absolute deviation, in outcome units.
+    """
     mad = 1.4826 * float(np.median(np.abs(y - np.median(y))))
     return mad if mad > 0 else float(y.std(ddof=1))

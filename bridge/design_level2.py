@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bridge import formula
+from bridge import formula, names
 from bridge.columns import Factor
 from bridge.encode import Column, Encoded, check_rank
 from bridge.errors import DataError, GroupingError, SpecError, VocabularyError, suggest
@@ -82,11 +82,26 @@ def _texts(spec: ModelSpec, elements: Sequence[str]) -> dict[str, str]:
         return dict.fromkeys(elements, spec.level2)
     for key in spec.level2:
         if key not in elements:
+            for element in elements:
+                if key in _turned(element):
+                    raise SpecError(
+                        f"level2 has {key}, whose effects stand in the other order in the result; "
+                        f"write {element}."
+                    )
             raise SpecError(
                 f"level2 has {key}, which this model does not have.{suggest(key, elements)} "
                 f"It has: {', '.join(elements)}."
             )
     return {key: spec.level2[key] for key in elements if key in spec.level2}
+
+
+def _turned(element: str) -> list[str]:
+    """Return a correlation with its two effects in the other order; a label may hold commas too."""
+    if not element.startswith("rho["):
+        return []
+    inner = element.removeprefix("rho[").removesuffix("]")
+    commas = [i for i, character in enumerate(inner) if character == ","]
+    return [names.flat("rho", names.pair(inner[i + 1 :], inner[:i])) for i in commas]
 
 
 def _check_predictors(node: formula.Node, spec: ModelSpec) -> None:

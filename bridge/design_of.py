@@ -10,7 +10,7 @@ import pandas as pd
 
 from bridge import arviz_compat, names
 from bridge.columns import Factor
-from bridge.design import Design, RandomPart
+from bridge.design import Design, RandomPart, outcome_mad
 from bridge.encode import Encoded, Piece
 from bridge.result import Result
 
@@ -57,7 +57,7 @@ def design_of(result: Result) -> Design:
         group_labels=labels,
         index=pd.Index(observed["obs"].values),
         dropped_rows=result.dropped_rows,
-        outcome_mad=_mad(y),
+        outcome_mad=outcome_mad(y),
         level2=level2,
     )
 
@@ -129,9 +129,3 @@ def _columns(
         found |= dict(zip(encoded.labels, encoded.matrix[group].T, strict=True))
     found.pop(names.INTERCEPT, None)
     return found
-
-
-def _mad(y: np.ndarray) -> float:
-    """Return the robust SD of the outcome, as `make_design` does."""
-    mad = 1.4826 * float(np.median(np.abs(y - np.median(y))))
-    return mad if mad > 0 else float(y.std(ddof=1))

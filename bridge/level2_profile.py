@@ -107,6 +107,7 @@ def _checked(
             f"level2(at=…) takes a mapping from columns to values, not {type(at).__name__}."
         )
     levels = columns_of(level2_terms)
+    at = {_column(name, levels, at): value for name, value in at.items()}
     used = f"The level-2 functions use: {', '.join(levels) or 'no column'}."
     for name in at:
         if name not in levels:
@@ -120,15 +121,37 @@ def _checked(
     return {name: _value(name, at[name], of) for name, of in levels.items()}
 
 
+def _column(name: str, levels: Mapping[str, Sequence[str] | None], at: Mapping[str, Any]) -> str:
+    """Return the column a value is of: of a factor made by C(w), w may be written instead."""
+    factor = f"C({name})"
+    return factor if name not in levels and factor in levels and factor not in at else name
+
+
 def _value(name: str, value: Any, levels: Sequence[str] | None) -> float | str:
     value = value.item() if hasattr(value, "item") else value
     if levels is None:
         if not isinstance(value, int | float) or not isfinite(value):
             raise OptionError(f"level2(at=…): {name} is a finite number, not {value!r}.")
         return float(value)
-    if str(value) not in levels:
-        raise OptionError(
-            f"level2(at=…): {name} has no level '{value}'.{suggest(str(value), levels)} "
-            f"It has: {', '.join(levels)}."
-        )
-    return str(value)
+    for text in _texts(value, levels):
+        if text in levels:
+            return text
+    raise OptionError(
+        f"level2(at=…): {name} has no level '{value}'.{suggest(str(value), levels)} "
+        f"It has: {', '.join(levels)}."
+    )
+
+
+def _texts(value: Any, levels: Sequence[str]) -> list[str]:
+    """Return the texts a level may have for a value, the likeliest first.
+
+    1 is also "1.0", 1.0 is also "1"; of truth values 1 is "True" and 0 is "False".
+    """
+    found = [str(value)]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        return found
+    if value == int(value):
+        found += [str(int(value)), str(float(value))]
+    if value in (0, 1) and set(levels) <= {"False", "True"}:
+        found.append(str(bool(value)))
+    return found

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from bridge.errors import OptionError
+
 _Report = Callable[[float | None, str], None]
 
 
@@ -24,7 +26,17 @@ def shown(progress: _Report | bool | None, label: str) -> Iterator[_Report]:
         hide a bar; None shows it on a terminal alone.
     label : str
         What stands before the bar.
+
+    Raises
+    ------
+    OptionError
+        Where ``progress`` is something else.
     """
+    if not callable(progress) and not isinstance(progress, bool | None):
+        raise OptionError(
+            "progress is True, False, None or a function of the share done and a text, not "
+            f"{progress!r}."
+        )
     if callable(progress):
         yield progress
         return

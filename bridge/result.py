@@ -67,7 +67,7 @@ class Result:
     parameter_covariance : pandas.DataFrame or None
         Covariance of the estimates of an ML or two-step fit, canonical scales, flat names.
     ml : dict
-        loglik and n_parameters of an ML fit.
+        loglik and n_parameters of an ML fit, and the quadrature nodes it used, if any.
     effects_covariance : (J, q, q) array or None
         Covariances of the group effects of each group given the data (empirical Bayes), canonical
         scales, where the engine gives them; `effect_covariance` is that of one group.
@@ -183,8 +183,8 @@ class Result:
         ----------
         at : mapping of str to number or str
             A value for every column that the level-2 functions use: a number, or the level of a
-            factor; a transform under its written name, as ``{"log(size)": 7.2}``. Empty where
-            the spec has no level-2 functions.
+            factor; a transform under its written name, as ``{"log(size)": 7.2}``, and a factor
+            made by ``C(w)`` also as ``w``. Empty where the spec has no level-2 functions.
 
         Returns
         -------
@@ -207,7 +207,7 @@ class Result:
         Parameters
         ----------
         group : str or int
-            The group's label, as in `group_effects`.
+            The group's label, as in `group_effects`; a whole number also as 3.0.
 
         Returns
         -------
@@ -218,17 +218,25 @@ class Result:
         Raises
         ------
         NotAvailable
-            Where the engine gives no covariances, or there is no such group.
+            Where the model has no group effects, the engine gives no covariances, or there is
+            no such group.
         """
+        if not self.effects:
+            raise NotAvailable(
+                "The model has no group effects; add a random term, such as (1 | school), for them."
+            )
         if self.effects_covariance is None:
             raise NotAvailable(
                 f"{self.engine} gives no covariances of group effects; agq does, and a posterior "
                 "has them in its draws (idata)."
             )
         labels = list(dict.fromkeys(self.group_effects["group"]))
-        if str(group) not in labels:
+        label = str(group)
+        if label not in labels and isinstance(group, float) and float(group).is_integer():
+            label = str(int(group))
+        if label not in labels:
             raise NotAvailable(f"There is no group '{group}'.{suggest(str(group), labels)}")
-        matrix = self.effects_covariance[labels.index(str(group))]
+        matrix = self.effects_covariance[labels.index(label)]
         return pd.DataFrame(matrix, list(self.effects), list(self.effects))
 
     def asymptotic_draws(self, draws: int = 4000, seed: int = 0) -> pd.DataFrame:
@@ -237,20 +245,26 @@ class Result:
         Parameters
         ----------
         draws : int
-            How many.
+            How many, at least 1.
         seed : int
-            The same seed gives the same draws.
+            At least 0; the same seed gives the same draws.
 
         Returns
         -------
         pandas.DataFrame
-            One column a parameter with a known covariance, canonical scales; variances are
-            drawn on the log scale and correlations on atanh.
+            One column a parameter with a known covariance, canonical scales. Variances are drawn
+            as log SDs and correlations as atanh of canonical partial correlations (of two effects:
+            of the correlation), with a covariance by the delta method, so that each draw has a
+            covariance matrix of effects. What has no standard error, such as a correlation of
+            one, is constant in it. With level-2 functions, where that matrix differs between
+            groups, correlations are drawn on atanh one by one.
 
         Raises
         ------
         NotAvailable
             Where the result is a posterior, which has draws of its own.
+        OptionError
+            Where ``draws`` or ``seed`` is not a whole number in its range.
         """
         if self.method not in (*_ML, TWO_STEP) or self.parameter_covariance is None:
             raise NotAvailable(

@@ -46,7 +46,7 @@ class ModelSpec:
     association : {None, "linear", "quadratic"}
         The mean effects as covariates of the variance function.
     latent_scale : {"standardised", "raw"}
-        Whether those covariates are in SDs of u or in outcome units.
+        Whether those covariates are in SDs of u or in outcome units; "raw" needs an association.
     random_effects : {"normal", "student_t", "classes"}
         The distribution of the group effects.
     classes : int, optional
@@ -272,6 +272,11 @@ class ModelSpec:
                     f"{name} is one of {', '.join(words)}, not {value!r}."
                     f"{suggest(str(value), words)}"
                 )
+        if self.association is None and self.latent_scale == "raw":
+            raise SpecError(
+                'latent_scale="raw" is the scale of an association, and this model has none; add '
+                'association="linear" (or "quadratic"), or leave latent_scale out.'
+            )
         if (self.random_effects == "classes") != (self.classes is not None):
             raise SpecError('Latent classes need both random_effects="classes" and classes=K.')
         if self.classes is not None and (not isinstance(self.classes, int) or self.classes < 2):
@@ -323,7 +328,8 @@ class ModelSpec:
             )
 
     def _checked_level2(self) -> str | dict[str, str] | None:
-        if self.level2 is None:
+        # a mapping of nothing asks for no function
+        if self.level2 is None or (isinstance(self.level2, Mapping) and not self.level2):
             return None
         if isinstance(self.level2, str):
             return _level2_formula(self.level2, "level2")

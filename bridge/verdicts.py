@@ -3,7 +3,9 @@
 - Two posteriors: they differ if the means are further apart than 4 combined Monte Carlo
   standard errors; one cannot tell if that error exceeds 0.1 posterior SD; else they agree.
 - Two maximum-likelihood fits of one method: they agree if the log-likelihoods are within 0.01
-  and each estimate within 0.02 standard errors (or 0.1% where no engine gives one).
+  and each estimate within 0.02 standard errors (or 0.1% where no engine gives one). Two variances
+  of effects that both count as zero agree, and of the covariances and correlations with such an
+  effect one cannot tell.
 - Maximum likelihood against a posterior: coefficients alone, in posterior SDs, and they agree
   within 0.3; variances and correlations are another thing (a mode against a mean) and are not
   comparable.
@@ -86,6 +88,18 @@ def likelihoods(first: Mapping[str, Any], second: Mapping[str, Any]) -> Verdict:
         size = max(abs(_number(first["estimate"])), abs(_number(second["estimate"])), 1e-12)
         distance, unit, limit = gap / size, "of the estimate", RELATIVE_LIMIT
     return Verdict(AGREE if distance <= limit else DIFFER, distance, unit)
+
+
+def both_zero(variance: bool) -> Verdict:
+    """Judge a parameter of a group effect whose variance counts as zero in both fits.
+
+    Parameters
+    ----------
+    variance : bool
+        Whether it is the variance; else a covariance or correlation, which may be any number.
+    """
+    verdict = AGREE if variance else CANNOT_TELL
+    return Verdict(verdict, float("nan"), "none: a variance that counts as zero")
 
 
 def mixed(ml: Mapping[str, Any], posterior: Mapping[str, Any]) -> Verdict:

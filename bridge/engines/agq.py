@@ -15,7 +15,7 @@ from bridge.design import Design
 from bridge.engines.base import TIMEOUT, Engine, Option, Plan, Progress, RawFit
 from bridge.engines.harmonise import effects_frame, parameter_table
 from bridge.engines.maximum import Row, ml_result, wald
-from bridge.errors import EngineTimeout
+from bridge.errors import EngineTimeout, OptionError
 from bridge.marginal.maximum import NODES_ERROR, Maximum, maximise
 from bridge.marginal.problem import (
     MOST_DIMENSIONS,
@@ -43,6 +43,22 @@ class Agq(Engine):
         "robust": Option(False, "flag", "cluster-robust standard errors"),
         **TIMEOUT,
     }
+
+    def checked_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return every option with a checked value; see `Engine.checked_options`.
+
+        Raises
+        ------
+        OptionError
+            Also where robust errors and profile intervals are asked for together.
+        """
+        found = super().checked_options(given)
+        if found["robust"] and found["intervals"] == "profile":
+            raise OptionError(
+                'robust=True and intervals="profile" do not go together: the profile is of the '
+                "likelihood and knows no robust version; choose one."
+            )
+        return found
 
     def refusals(self, design: Design) -> list[str]:
         """Return why the integral has too many dimensions."""
@@ -125,6 +141,7 @@ class Agq(Engine):
             loglik=values["loglik"],
             n_parameters=_n_parameters(design),
             effects_covariance=spread if q else None,
+            nodes=values["nodes"],
         )
 
 
@@ -190,18 +207,31 @@ def _rows(design: Design, values: Mapping[str, Any], se: np.ndarray) -> list[Row
         else:
             found.append(wald(value, float(se[i]), how))
         if "lower" in values and found[-1].estimate is not None:
-            found[-1] = _profiled(found[-1], values, i)
+            found[-1] = _profiled(found[-1], values, i, how)
     return found
 
 
-def _profiled(row: Row, values: Mapping[str, Any], i: int) -> Row:
+def _profiled(row: Row, values: Mapping[str, Any], i: int, how: str) -> Row:
     """Return a row with its profile-likelihood interval in the place of the Wald one."""
     ends = [float(values[end][i]) for end in ("lower", "upper")]
+    note = "profile-likelihood interval"
+    if values["at_bound"][i]:
+        note = _at_bound(ends, row.estimate or 0.0, how)
+    elif values["profile_failed"][i]:
+        note = "an end of the profile was not found"
     lower, upper = (None if np.isnan(end) else end for end in ends)
-    failed = bool(values["profile_failed"][i])
-    note = "an end of the profile was not found" if failed else "profile-likelihood interval"
     own = row.note if row.note and "interval" not in row.note else ""
     return Row(row.estimate, row.se, lower, upper, "; ".join(filter(None, (own, note))))
+
+
+def _at_bound(ends: list[float], estimate: float, how: str) -> str:
+    """Return what is said of the interval of an estimate at its bound, where the interval ends."""
+    closed = {"log": 0, "atanh": int(estimate > 0)}.get(how)
+    if np.isnan(ends).all():
+        return "no profile-likelihood interval"
+    if closed is not None and np.isnan(ends[closed]):
+        ends[closed] = estimate
+    return f"{'one end of a ' * bool(np.isnan(ends).any())}profile-likelihood interval"
 
 
 def _transformations(design: Design) -> list[str]:
@@ -231,7 +261,7 @@ def _warnings(found: Maximum) -> tuple[str, ...]:
         labels = [parameter_table(design)[i][0] for i in found.unidentified]
         said.append(
             f"The data do not determine {', '.join(labels)}: the information matrix is singular. "
-            "No standard errors; leave a term of these out."
+            "They have no standard errors; leave a term of these out."
         )
     error = found.nodes_error
     if np.isfinite(error) and abs(error) > NODES_ERROR:
@@ -239,6 +269,6 @@ def _warnings(found: Maximum) -> tuple[str, ...]:
         said.append(
             f"Doubling the quadrature nodes ({nodes} to {2 * nodes + 1} in each dimension) moves "
             f"the log-likelihood by {error:.2g}, more than {NODES_ERROR:g}: use "
-            f"nodes={2 * nodes + 1}."
+            f"nodes={min(2 * nodes + 1, 101)}."
         )
     return tuple(said)

@@ -32,7 +32,10 @@ def _real(value: Any) -> bool:
 #: Kind of an option -> what holds of its value, and that in words.
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "count": (lambda v: _whole(v) and v >= 1, "a whole number of at least 1"),
-    "odd": (lambda v: _whole(v) and v >= 3 and v % 2 == 1, "an odd whole number of at least 3"),
+    "odd": (
+        lambda v: _whole(v) and 3 <= v <= 101 and v % 2 == 1,
+        "an odd whole number from 3 to 101",
+    ),
     "seed": (lambda v: _whole(v) and 1 <= v < 2**31, "a whole number from 1 to 2147483647"),
     "seconds": (lambda v: _real(v) and v > 0, "a number of seconds above zero"),
     "share": (lambda v: _real(v) and 0 < v < 1, "a number between 0 and 1"),

@@ -101,6 +101,7 @@ def ml_result(
     n_parameters: int,
     warnings: Sequence[str] = (),
     effects_covariance: np.ndarray | None = None,
+    nodes: int | None = None,
 ) -> Result:
     """Return the result of a maximum-likelihood fit.
 
@@ -120,6 +121,8 @@ def ml_result(
         In addition to the engine's own.
     effects_covariance : (J, q, q) array, optional
         Of the group effects given the data, canonical scales.
+    nodes : int, optional
+        The quadrature nodes in use, in each dimension.
     """
     return make_result(
         plan,
@@ -130,6 +133,10 @@ def ml_result(
         data_groups(plan.design),
         tuple(warnings) + tuple(raw.warnings),
         parameter_covariance=covariance,
-        ml={"loglik": float(loglik), "n_parameters": int(n_parameters)},
+        ml={
+            "loglik": float(loglik),
+            "n_parameters": int(n_parameters),
+            **({} if nodes is None else {"nodes": int(nodes)}),
+        },
         effects_covariance=effects_covariance,
     )

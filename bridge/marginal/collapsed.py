@@ -12,8 +12,10 @@ import numpy as np
 from bridge.marginal.blocks import Block
 
 _LOG_2PI = float(np.log(2 * np.pi))
-#: exp of more overflows; a node as far out has no weight.
-_FAR = 600.0
+#: Log weights of rows beyond this are cut off: their squares would overflow.
+_FAR = 300.0
+#: Where the weighted squares are larger, differences between them have too few digits left.
+_LOST = 1e12
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,9 @@ def forward(
         np.clip(exponent, -_FAR, _FAR, out=exponent)
         weight = np.exp(exponent, out=exponent)
         sums = weight.swapaxes(1, 2) @ columns
-    inverse, e, collapsed = _collapse(factor, z, sums)
-    loglik = -0.5 * (size * _LOG_2PI + total + collapsed)
+    inverse, e, collapsed, lost = _collapse(factor, z, sums)
+    # such a node lies where the residual variance is all but zero: it is given no weight
+    loglik = np.where(lost, -np.inf, -0.5 * (size * _LOG_2PI + total + collapsed))
     return Forward(block, factor, z, r, weight, tilt, columns, sums, inverse, e, loglik)
 
 
@@ -144,36 +147,55 @@ def _times(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
 
 def _collapse(
     factor: Factor, z: np.ndarray, sums: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return M^-1, the mean of e, and log|M| + r'Dr - t'M^-1 t at r = y - X gamma - Z B z."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return M^-1, the mean of e, log|M| + r'Dr - t'M^-1 t at r = y - X gamma - Z B z, and lost.
+
+    ``lost`` (J, K) are the nodes at which that difference has no digits left; their sums become 0.
+    """
     B, G = factor.B, factor.G[:, None]
-    square, zr, zz = _parts(sums, B.shape[1])
     b = z @ B.swapaxes(1, 2)
+    square, zr, zz = _parts(sums, B.shape[1])
     zzb = _times(zz, b)
+    size = np.einsum("...ij,...ij->...j", G, zz @ G).sum(axis=-1)  # the trace of M - I
+    lost = ~(square + (b * zzb).sum(axis=2) + size < _LOST)
+    if lost.any():
+        sums[lost] = 0.0
+        square, zr, zz = _parts(sums, B.shape[1])
+        zzb = _times(zz, b)
     square = square + (b * (zzb - 2 * zr)).sum(axis=2)
     t = _times(G.swapaxes(2, 3), zr - zzb)
     M = G.swapaxes(2, 3) @ zz @ G
     M[..., np.arange(M.shape[-1]), np.arange(M.shape[-1])] += 1.0
-    inverse, logdet = _inverse(M)
-    e = _times(inverse, t)
-    return inverse, e, logdet + square - (t * e).sum(axis=2)
+    root_inverse, logdet = _root_inverse(M)
+    half = _times(root_inverse, t)
+    e = _times(root_inverse.swapaxes(2, 3), half)
+    inverse = root_inverse.swapaxes(2, 3) @ root_inverse
+    return inverse, e, logdet + square - (half * half).sum(axis=2), lost
 
 
-def _inverse(M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the inverse and log determinant of positive definite matrices."""
+def _root_inverse(M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the inverse of the Cholesky factor of M, and M's log determinant.
+
+    By way of the factor t'M^-1 t keeps its digits however unlike M's eigenvalues are; by M's own
+    inverse it does not.
+    """
     size = M.shape[-1]
     if size == 0:
         return M, np.zeros(M.shape[:-2])
     if size == 1:
-        return 1.0 / M, np.log(M[..., 0, 0])
+        return 1.0 / np.sqrt(M), np.log(M[..., 0, 0])
     if size == 2:  # by formula: many small matrices are slow one by one
-        a, b, d = M[..., 0, 0], M[..., 0, 1], M[..., 1, 1]
-        determinant = a * d - b * b
-        inverse = np.empty_like(M)
-        inverse[..., 0, 0], inverse[..., 1, 1] = d / determinant, a / determinant
-        inverse[..., 0, 1] = inverse[..., 1, 0] = -b / determinant
-        return inverse, np.log(determinant)
-    return np.linalg.inv(M), np.linalg.slogdet(M)[1]
+        first = np.sqrt(M[..., 0, 0])
+        below = M[..., 1, 0] / first
+        # M is the identity and something positive
+        second = np.sqrt(np.maximum(M[..., 1, 1] - below**2, 1.0))
+        found = np.zeros_like(M)
+        found[..., 0, 0], found[..., 1, 1] = 1.0 / first, 1.0 / second
+        found[..., 1, 0] = -below / (first * second)
+        return found, 2 * (np.log(first) + np.log(second))
+    lower = np.linalg.cholesky(M)
+    diagonal = np.diagonal(lower, axis1=-2, axis2=-1)
+    return np.linalg.inv(lower), 2 * np.log(diagonal).sum(axis=-1)
 
 
 # --- the score ---------------------------------------------------------------------------

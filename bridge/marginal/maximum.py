@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,13 +21,15 @@ from bridge.marginal.newton import (
     steps_of,
 )
 from bridge.marginal.nodes import Placement
-from bridge.marginal.problem import Problem, blocks_of, make_problem, replace_nodes
+from bridge.marginal.problem import DEFAULT_NODES, Problem, blocks_of, make_problem, replace_nodes
 from bridge.starting import start
 
 #: An SD below this (of u over the level-1 SD, of v on the log variance) may be zero.
 _SMALL = 0.02
 #: T is singular where a T of lower rank has a log-likelihood as high, but for this.
 _SAME = 1e-6
+#: The most that an error of quadrature may excuse there.
+_MOST_BLUR = 1e-3
 #: Doubling the nodes may move the log-likelihood by less.
 NODES_ERROR = 1e-4
 #: The smallest eigenvalue, each parameter on its own scale, of an information that is not singular:
@@ -102,7 +104,8 @@ def maximise(
     design : Design
         Any model but Student-t effects and latent classes.
     nodes : int, optional
-        Quadrature nodes in each dimension.
+        Quadrature nodes in each dimension; by default `DEFAULT_NODES`, and up to four times as many
+        where doubling them shows that they are too few.
     robust : bool
         Whether the covariance of the estimates is the cluster-robust one (sandwich).
     report : callable
@@ -123,10 +126,20 @@ def maximise(
         Where the likelihood has no maximum.
     """
     problem = make_problem(design, nodes)
+    problem = replace(problem, tick=lambda: report("integrating"))
     found = climb(problem, free_of(problem, *_start(design)), report)
     _refuse_separated(problem, found)
     problem, found, ranks = _of_full_or_lower_rank(problem, found, report)
     placement = replace_nodes(problem, found.free, found.evaluation.placement)
+    error = _nodes_error(problem, found, placement, check_nodes)
+    while nodes is None and abs(error) > NODES_ERROR and problem.nodes < _most_nodes(problem):
+        report(f"{problem.nodes} nodes are too few: twice as many")
+        problem = problem.with_nodes(2 * problem.nodes + 1)
+        found = _again(problem, found, placement, report)
+        if ranks == tuple(block.rank for block in blocks_of(design)):
+            problem, found, ranks = _of_full_or_lower_rank(problem, found, report)
+        placement = replace_nodes(problem, found.free, found.evaluation.placement)
+        error = _nodes_error(problem, found, placement, check_nodes)
     at = problem.evaluate(found.free, placement, fixed=True)
     estimates = canonical(problem, found.free)
     covariance = np.full((len(estimates), len(estimates)), np.nan)
@@ -148,7 +161,7 @@ def maximise(
         level2=T,
         ranks=ranks,
         unidentified=unidentified,
-        nodes_error=_nodes_error(problem, found.free, placement, at.loglik, check_nodes),
+        nodes_error=error,
     )
 
 
@@ -177,10 +190,12 @@ def _refuse_separated(problem: Problem, found: Climb) -> None:
     """Refuse a residual variance that goes to zero in some rows: the likelihood has no bound."""
     design = problem.design
     delta = problem.coordinates.delta @ problem.parts(found.free)[1]
-    log_variance = design.variance.matrix @ delta
-    low = log_variance < 2 * np.log(problem.coordinates.outcome) - SEPARATED
-    if not low.any():
+    below = 2 * np.log(problem.coordinates.outcome) - design.variance.matrix @ delta
+    if below.max() <= SEPARATED:
         _refuse_exact_groups(problem, found)
+    # a climb that was stopped short of there, for want of digits, was on its way
+    low = below > (SEPARATED if found.converged else SEPARATED / 2)
+    if not low.any():
         return
     where = np.flatnonzero(low)
     own = np.abs(design.variance.matrix[where]).max(axis=0) > 0
@@ -196,8 +211,10 @@ def _refuse_separated(problem: Problem, found: Climb) -> None:
 def _refuse_exact_groups(problem: Problem, found: Climb) -> None:
     """Refuse a residual variance that goes to zero in some groups, by their own effects."""
     design = problem.design
-    where = np.flatnonzero(problem.excess(found.evaluation.by_group) > SEPARATED / 2)
-    if len(where) and design.variance_effects:
+    if found.converged or not design.variance_effects:
+        return
+    where = np.flatnonzero(problem.excess(found.evaluation.by_group) > SEPARATED / 4)
+    if len(where):
         raise EngineFailed(
             f"The likelihood has no maximum: in {len(where)} group(s), the first of them "
             f"'{design.group_labels[where[0]]}', the outcome can be fitted exactly and the "
@@ -217,17 +234,21 @@ def _of_full_or_lower_rank(
     if suspected == full:
         return problem, found, full
     T = level2_covariance(problem, found.free)[0]
-    top = _finer(problem, found.free, found.evaluation.placement)
+    top, blur = _sharper(problem, found)
     for ranks in _between(suspected, full):
         report(f"is T singular? Refitting with rank {sum(ranks)} of {sum(full)}")
-        smaller = make_problem(problem.design, problem.nodes, ranks, T)
+        nodes = max(problem.nodes, DEFAULT_NODES[1])  # a lower rank may have fewer dimensions
+        smaller = make_problem(problem.design, nodes, ranks, T)
+        if smaller.dimensions == problem.dimensions:
+            smaller = smaller.with_nodes(problem.nodes)
+        smaller = replace(smaller, tick=problem.tick)
         gamma, delta, _, lam = problem.parts(found.free)
         to = problem.coordinates
         begin = free_of(smaller, to.gamma @ gamma, to.delta @ delta, T, to.latent * lam)
         refit = climb(smaller, begin, report)
         # other coordinates have other errors of quadrature, which finer nodes take away
-        reached = _finer(smaller, refit.free, refit.evaluation.placement)
-        if refit.converged and reached >= top - _SAME:
+        reached, own_blur = _sharper(smaller, refit)
+        if refit.converged and reached >= top - _SAME - blur - own_blur:
             refit.trace[:0] = found.trace
             return smaller, refit, ranks
     return problem, found, full
@@ -310,13 +331,31 @@ def _length(rows: np.ndarray) -> np.ndarray:
     return found
 
 
-def _nodes_error(
-    problem: Problem, free: np.ndarray, placement: Placement, loglik: float, wanted: bool
-) -> float:
+def _nodes_error(problem: Problem, found: Climb, placement: Placement, wanted: bool) -> float:
     """Return what twice the nodes add to the log-likelihood."""
     if not wanted or not problem.dimensions:
         return float("nan")
-    return _finer(problem, free, placement) - loglik
+    here = problem.evaluate(found.free, placement, scores=False, fixed=True).loglik
+    return _finer(problem, found.free, placement) - here
+
+
+def _most_nodes(problem: Problem) -> int:
+    """Return the nodes in each dimension that are not exceeded unless asked for."""
+    doublings = 2 if problem.dimensions <= 2 else 1
+    return 2**doublings * (DEFAULT_NODES.get(problem.dimensions, 5) + 1) - 1
+
+
+def _again(problem: Problem, found: Climb, placement: Placement, report: Report) -> Climb:
+    """Climb on from where a climb ended, with other nodes; the trace goes on."""
+    better = climb(problem, found.free, report, placement)
+    better.trace[:0] = found.trace
+    return better
+
+
+def _sharper(problem: Problem, found: Climb) -> tuple[float, float]:
+    """Return the log-likelihood with twice the nodes, and how far that moves it, up to a limit."""
+    finer = _finer(problem, found.free, found.evaluation.placement)
+    return finer, min(abs(finer - found.evaluation.loglik), _MOST_BLUR)
 
 
 def _finer(problem: Problem, free: np.ndarray, placement: Placement) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,6 +31,8 @@ MOST_VARIANCE_EFFECTS = 3
 MOST_DIMENSIONS = 4
 #: Nodes are placed again while a group's mean or scale would move by more (in scales).
 _SETTLED = 0.1
+#: So many nodes in each dimension find where the others shall lie.
+_FEW = 5
 _ROUNDS = 25
 
 
@@ -88,12 +90,17 @@ class Evaluation:
         return found
 
 
+def _no_clock() -> None:
+    """Let it go on."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """The likelihood of one design; made by `make_problem`.
 
     Free parameters, in this order: gamma and delta in the maximiser's coordinates, those of the
-    law, the coefficients of the association.
+    law, the coefficients of the association. ``ranks`` and ``ordering`` are those given to
+    `make_problem`; ``tick`` is called often, and may raise to stop whatever is under way.
     """
 
     design: Design
@@ -105,6 +112,9 @@ class Problem:
     nodes: int
     groups: int
     rows: int
+    ranks: tuple[int, ...] | None = None
+    ordering: np.ndarray | None = None
+    tick: Callable[[], None] = _no_clock
 
     # --- parameters ---------------------------------------------------------------------
     @property
@@ -134,8 +144,9 @@ class Problem:
         return rule(self.dimensions, self.nodes)
 
     def with_nodes(self, nodes: int) -> Problem:
-        """Return the problem with other nodes (its blocks hold, though larger)."""
-        return replace(self, nodes=nodes)
+        """Return the problem with other nodes, in blocks that suit them."""
+        other = make_problem(self.design, nodes, self.ranks, self.ordering)
+        return replace(other, tick=self.tick)
 
     # --- likelihood -----------------------------------------------------------------------
     def split(self, free: np.ndarray) -> tuple[np.ndarray, Split] | None:
@@ -164,7 +175,7 @@ class Problem:
         fixed : bool
             Whether the nodes stay where they are.
         """
-        start = placement or Placement.prior(self.groups, self.dimensions)
+        start = placement or self._first_placement(free)
         loglik = np.full(self.groups, -np.inf)
         parts = self.split(free) if np.isfinite(free).all() else None
         if parts is None:
@@ -198,6 +209,14 @@ class Problem:
             return Evaluation(-np.inf, loglik, None, start)
         return Evaluation(total, loglik, by_free, Placement(mu, S))
 
+    def _first_placement(self, free: np.ndarray) -> Placement:
+        """Return where the nodes begin: at the prior, or where a few of them have settled."""
+        start = Placement.prior(self.groups, self.dimensions)
+        if self.dimensions < 2 or self.nodes <= _FEW:
+            return start
+        few = replace(self, nodes=_FEW)
+        return few.evaluate(free, start, scores=False).placement
+
     def _law_score(
         self, law: np.ndarray, own: np.ndarray, by_factor: np.ndarray, here: np.ndarray
     ) -> np.ndarray:
@@ -212,6 +231,7 @@ class Problem:
         """Place the nodes of a block until they stay; return them and what they give."""
         used, factor = self.rule, found.factor.of(block.groups)
         for _ in range(_ROUNDS):
+            self.tick()
             state = forward(block, gamma, delta, factor, placement.nodes(used))
             by_group, p = placement.integrate(used, state.z, state.loglik)
             if fixed or not np.isfinite(by_group).all():
@@ -253,6 +273,7 @@ def replace_nodes(problem: Problem, free: np.ndarray, placement: Placement) -> P
             state = forward(
                 block, gamma, delta, parts[1].factor.of(here), local.nodes(problem.rule)
             )
+            problem.tick()
             _, p = local.integrate(problem.rule, state.z, state.loglik)
             local, step = local.moved(problem.rule, p)
             if step < 1e-6:
@@ -299,7 +320,17 @@ def make_problem(
         chosen**dimensions,
     )
     return Problem(
-        design, coordinates, tuple(blocks), law, association, dimensions, chosen, groups, A.shape[1]
+        design=design,
+        coordinates=coordinates,
+        blocks=tuple(blocks),
+        law=law,
+        association=association,
+        dimensions=dimensions,
+        nodes=chosen,
+        groups=groups,
+        rows=A.shape[1],
+        ranks=None if ranks is None else tuple(ranks),
+        ordering=covariance,
     )
 
 

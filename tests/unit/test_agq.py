@@ -16,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import marginal_cases as cases
 
 import bridge
+from bridge.engines import agq
+from bridge.engines.maximum import Row
 from bridge.errors import EngineFailed, EngineRefusal, EngineTimeout, NotAvailable, OptionError
 from bridge.marginal import newton
 from bridge.result import Result
@@ -137,12 +139,12 @@ def test_a_linear_association_of_one_effect_each_is_a_covariance(name: str, scal
 
 
 # --- options -----------------------------------------------------------------------------------
-@pytest.mark.parametrize("nodes", [8, 1, 0, -3, 2.5, True, "7"])
+@pytest.mark.parametrize("nodes", [8, 1, 0, -3, 103, 999, 2.5, True, "7"])
 def test_nodes_are_odd(nodes: object) -> None:
     with pytest.raises(OptionError) as caught:
         fitted(cases.simulated(10, 4), cases.SHARED, nodes=nodes)
     assert str(caught.value) == (
-        "nodes (quadrature nodes in each dimension) is an odd whole number of at least 3, not "
+        "nodes (quadrature nodes in each dimension) is an odd whole number from 3 to 101, not "
         f"{nodes!r}."
     )
 
@@ -151,6 +153,15 @@ def test_nodes_are_odd(nodes: object) -> None:
 def test_robust_is_a_flag(robust: object) -> None:
     with pytest.raises(OptionError, match="is True or False"):
         fitted(cases.simulated(10, 4), cases.SHARED, robust=robust)
+
+
+def test_robust_profiles_are_refused() -> None:
+    with pytest.raises(OptionError) as caught:
+        fitted(cases.simulated(10, 4), cases.SHARED, robust=True, intervals="profile")
+    assert str(caught.value) == (
+        'robust=True and intervals="profile" do not go together: the profile is of the likelihood '
+        "and knows no robust version; choose one."
+    )
 
 
 def test_options_are_kept_and_worded() -> None:
@@ -259,8 +270,20 @@ def test_covariances_of_effects_by_group() -> None:
     own = result.group_effects[result.group_effects["group"] == "103"]
     np.testing.assert_allclose(np.sqrt(np.diag(matrix)), own["se"].astype(float))
     assert not matrix.equals(result.effect_covariance(104))
-    with pytest.raises(NotAvailable, match="no group '3'"):
-        result.effect_covariance(3)
+    pd.testing.assert_frame_equal(matrix, result.effect_covariance(103.0))
+    pd.testing.assert_frame_equal(matrix, result.effect_covariance(np.float64(103)))
+    for wrong in (3, 103.5, float("inf"), float("nan"), True):
+        with pytest.raises(NotAvailable, match=f"no group '{wrong}'"):
+            result.effect_covariance(wrong)
+
+
+def test_a_model_without_effects_has_no_covariances_of_them() -> None:
+    result = fitted(cases.simulated(10, 4), cases.DESIGNS["no groups"])
+    with pytest.raises(NotAvailable) as caught:
+        result.effect_covariance("1")
+    assert str(caught.value) == (
+        "The model has no group effects; add a random term, such as (1 | school), for them."
+    )
 
 
 @pytest.mark.parametrize("name", ["2u 2v", "no groups", "level2 of u", "linear raw"])
@@ -293,6 +316,34 @@ def test_wald_intervals_stay_in_range() -> None:
     assert -1 < rho["lower"] < rho["estimate"] < rho["upper"] < 1
     gamma = rows.loc["gamma[sector]"]
     assert gamma["upper"] - gamma["estimate"] == pytest.approx(1.959963984540054 * gamma["se"])
+
+
+BOUND = "at its bound: no standard error"
+
+
+@pytest.mark.parametrize(
+    ("how", "estimate", "ends", "expected"),
+    [
+        ("atanh", 1.0, (np.nan, np.nan), (None, None, "no profile-likelihood interval")),
+        ("atanh", 1.0, (-0.4, np.nan), (-0.4, 1.0, "profile-likelihood interval")),
+        ("atanh", -1.0, (np.nan, 0.2), (-1.0, 0.2, "profile-likelihood interval")),
+        ("atanh", 1.0, (np.nan, 1.0), (None, 1.0, "one end of a profile-likelihood interval")),
+        ("log", 0.0, (np.nan, 0.3), (0.0, 0.3, "profile-likelihood interval")),
+        ("log", 0.0, (0.0, 0.3), (0.0, 0.3, "profile-likelihood interval")),
+        ("", 0.0, (np.nan, 0.3), (None, 0.3, "one end of a profile-likelihood interval")),
+    ],
+)
+def test_the_profile_of_an_estimate_at_its_bound_ends_there(
+    how: str, estimate: float, ends: tuple[float, float], expected: tuple[Any, ...]
+) -> None:
+    values = {"lower": [ends[0]], "upper": [ends[1]], "at_bound": [True]}
+    values["profile_failed"] = [bool(np.isnan(ends).any())]
+    row = agq._profiled(Row(estimate, note=BOUND), values, 0, how)
+    assert (row.lower, row.upper, row.note) == (*expected[:2], f"{BOUND}; {expected[2]}")
+    inside = agq._profiled(Row(0.5, 0.1), values | {"at_bound": [False]}, 0, how)
+    failed = values["profile_failed"][0]
+    said = "an end of the profile was not found" if failed else "profile-likelihood interval"
+    assert inside.note == said
 
 
 def test_draws_follow_the_estimates() -> None:

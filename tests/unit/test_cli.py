@@ -175,3 +175,34 @@ def test_compare_of_nothing_comparable_is_no_success(folder, capsys):
     code, out, _ = run(capsys, "compare", "a", "b")
     assert code == 1
     assert "of different models" in out
+
+
+def test_the_columns_of_doctor_are_as_wide_as_the_longest_name(capsys):
+    lines = run(capsys, "doctor")[1].splitlines()
+    engines = [line for line in lines if not line.startswith(" ")]
+    starts = {line.index(line.split()[1]) for line in engines}
+    assert starts == {len("twostep") + 1}
+
+
+STOPPED = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+from bridge import cli
+from bridge.engines import agq
+
+real = agq.maximise
+
+def interrupted(*args, **more):
+    os.kill(os.getpid(), signal.SIGINT)
+    return real(*args, **more)
+
+agq.maximise = interrupted
+sys.argv = ["bridge", "fit", "m.toml", "--data", "d.csv", "--out", "o"]
+cli.main()
+"""
+
+
+def test_ctrl_c_stops_a_fit_with_a_word(folder):
+    done = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Stopped.\n")
+    assert list((folder / "o").iterdir()) == []

@@ -204,3 +204,49 @@ def test_results_in_a_list_and_what_are_no_results(fitted):
     assert len(bridge.compare([fitted, fitted]).verdicts)
     with pytest.raises(RequestError, match="takes results, not str"):
         bridge.compare("a", "b")
+
+
+UU, VV = "tau[u:Intercept,u:Intercept]", "tau[v:Intercept,v:Intercept]"
+UV, R_UV = "tau[u:Intercept,v:Intercept]", "rho[u:Intercept,v:Intercept]"
+
+
+def with_level2(result, uu, uv, vv, rho):
+    """Return a result of maximum likelihood with other level-2 estimates and no errors of them."""
+    estimates = result.estimates.copy()
+    level2 = estimates["component"] == "level2"
+    estimates.loc[level2, "se"] = pd.NA
+    for name, value in ((UU, uu), (UV, uv), (VV, vv), (R_UV, rho)):
+        estimates.loc[estimates["parameter"] == name, "estimate"] = value
+    return as_ml(dataclasses.replace(result, estimates=estimates))
+
+
+def judged(first, second):
+    found = bridge.compare(first, second)
+    table = found.verdicts.set_index("parameter")["verdict"]
+    return found, [table[name] for name in (UU, UV, VV, R_UV)]
+
+
+def test_two_variances_of_zero_agree_however_they_are_written(fitted):
+    zero = with_level2(fitted, 7.0, 0.0, 0.0, pd.NA)
+    tiny = with_level2(fitted, 7.0, 1e-5, 1.9e-9, 0.09)
+    found, verdict = judged(zero, tiny)
+    assert verdict == ["agree", "cannot tell", "agree", "cannot tell"]
+    assert found.agree
+    assert "2 cannot tell" in found.text() and "differ" not in found.text()
+    found, verdict = judged(with_level2(fitted, 7.0, 0.0, 0.0, 0.5), tiny)
+    assert verdict[3] == "cannot tell"
+
+
+def test_what_counts_as_zero_is_relative_to_the_level_1_variance(fitted):
+    constant = fitted.idata["constant_data"]
+    delta = [fitted.estimate(f"delta[{t}]") for t in constant["variance_term"].values]
+    level1 = np.exp(constant["variance_design"].values @ delta).mean()
+    assert level1 > 2, "or u is not told from v"
+    limit = 1e-8 * level1
+    zero = with_level2(fitted, 0.0, 0.0, 0.3, pd.NA)
+    assert judged(zero, with_level2(fitted, 0.9 * limit, 0.0, 0.3, 0.0))[1][0] == "agree"
+    assert judged(zero, with_level2(fitted, 1.1 * limit, 0.0, 0.3, 0.0))[1][0] == "differ"
+    # that of v is on the log variance
+    zero = with_level2(fitted, 7.0, 0.0, 0.0, pd.NA)
+    assert judged(zero, with_level2(fitted, 7.0, 0.0, 0.9e-8, 0.0))[1][2] == "agree"
+    assert judged(zero, with_level2(fitted, 7.0, 0.0, 1.1e-8, 0.0))[1][2] == "differ"

@@ -174,7 +174,7 @@ def test_rank_is_that_over_groups(hsb: pd.DataFrame) -> None:
         ("~ nu", errors.VocabularyError, "collides with the vocabulary"),
         ("~ sectr", errors.UnknownColumnError, "Did you mean 'sector'"),
         ({"tau[u:ses,u:ses]": "~ sector"}, errors.SpecError, "which this model does not have"),
-        ({"rho[v:Intercept,u:Intercept]": "~ 1"}, errors.SpecError, "It has: tau"),
+        ({"rho[u:Intercept,v:ses]": "~ 1"}, errors.SpecError, "It has: tau"),
     ],
 )
 def test_other_refusals(level2: Any, kind: type[Exception], said: str, hsb: pd.DataFrame) -> None:
@@ -208,3 +208,20 @@ def test_association_needs_mean_effects(hsb: pd.DataFrame) -> None:
     spec = ModelSpec("mathach ~ 1", "~ 1 + (1 | school)", association="linear")
     with pytest.raises(errors.SpecError, match="the mean has none; add a random term"):
         make_design(spec, hsb)
+
+
+@pytest.mark.parametrize(
+    ("mean", "key", "right"),
+    [
+        (MEAN, "rho[v:Intercept,u:Intercept]", UV),
+        ("mathach ~ ses + (ses | s | school)", "rho[u:ses,u:Intercept]", "rho[u:Intercept,u:ses]"),
+    ],
+)
+def test_a_pair_in_the_other_order_is_named_in_the_right_one(
+    mean: str, key: str, right: str, hsb: pd.DataFrame
+) -> None:
+    with pytest.raises(errors.SpecError) as caught:
+        design(hsb, {key: "~ sector"}, mean=mean)
+    assert str(caught.value) == (
+        f"level2 has {key}, whose effects stand in the other order in the result; write {right}."
+    )

@@ -132,3 +132,14 @@ def test_wrong_types_are_said_in_a_sentence() -> None:
     with pytest.raises(errors.OptionError, match="is a list of names, not 5"):
         bridge.fit(spec, data, "fake", include=5)
     assert bridge.fit(spec, data, "fake", draws=10, include=None)
+
+
+@pytest.mark.parametrize("progress", [3, 0, "yes", [True]])
+def test_progress_is_shown_hidden_or_a_function(progress: Any) -> None:
+    data = pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0]})
+    with pytest.raises(errors.OptionError) as caught:
+        bridge.fit(ModelSpec("y ~ 1"), data, "fake", progress=progress)
+    assert str(caught.value) == (
+        "progress is True, False, None or a function of the share done and a text, not "
+        f"{progress!r}."
+    )

@@ -203,6 +203,49 @@ def test_truth_values_and_numbers_as_levels() -> None:
         assert np.log(made.level2({"h": h, "C(n)": n}).iloc[0, 0]) == pytest.approx(log)
 
 
+@pytest.mark.parametrize("key", ["n", "C(n)"])
+@pytest.mark.parametrize(
+    ("values", "plain"),
+    [
+        ([1, 2, 3], (2, 2.0, "2", np.int64(2), np.float32(2))),
+        ([1.0, 2.0, 2.5], (2, 2.0, "2.0", np.float64(2))),
+        ([0.5, 2.5, 3.0], (2.5, "2.5")),
+    ],
+)
+def test_a_factor_of_numbers_takes_the_number(
+    values: list[float], plain: tuple[Any, ...], key: str
+) -> None:
+    data = frame().assign(n=np.array(values * 2)[frame()["g"]])
+    spec = ModelSpec("y ~ 1 + (1 | g)", level2="~ C(n)")
+    made = result(level2="~ 1", mean="y ~ 1 + (1 | g)", variance="~ 1")
+    terms = level2_terms(make_design(spec, data))
+    labels = [f"kappa[{term['label']}]" for term in next(iter(terms.values()))]
+    rows = pd.DataFrame({"parameter": labels, "estimate": [1.0, 2.0, 4.0]})
+    made = replace(made, estimates=rows, level2_terms=terms)
+    for value in plain:
+        assert np.log(made.level2({key: value}).iloc[0, 0]) == pytest.approx(3), value
+    for value in (7, True, np.inf):
+        with pytest.raises(RequestError, match=r"C\(n\) has no level"):
+            made.level2({key: value})
+    with pytest.raises(RequestError, match="has 'n', which no level-2 function uses"):
+        made.level2({"n": 1, "C(n)": 1})
+
+
+def test_a_truth_value_is_also_a_number() -> None:
+    data = frame().assign(h=frame()["k"] == "a")
+    spec = ModelSpec("y ~ 1 + (1 | g)", level2="~ h")
+    made = result(level2="~ 1", mean="y ~ 1 + (1 | g)", variance="~ 1")
+    labels = [f"kappa[tau(u:Intercept,u:Intercept),{t}]" for t in ("Intercept", "h[True]")]
+    rows = pd.DataFrame({"parameter": labels, "estimate": [1.0, 2.0]})
+    made = replace(made, estimates=rows, level2_terms=level2_terms(make_design(spec, data)))
+    for value in (True, np.True_, 1, 1.0, "True"):
+        assert np.log(made.level2({"h": value}).iloc[0, 0]) == pytest.approx(3), value
+    for value in (False, 0, 0.0, "False"):
+        assert np.log(made.level2({"h": value}).iloc[0, 0]) == pytest.approx(1), value
+    with pytest.raises(RequestError, match="h has no level '2'"):
+        made.level2({"h": 2})
+
+
 def test_of_a_posterior_it_is_the_mean_over_draws() -> None:
     made = replace(result(), method="posterior")
     rng = np.random.default_rng(2)

@@ -53,6 +53,9 @@ def test_every_part_tells_specs_apart(part: str) -> None:
     parts = {name: value for name, value in FULL.items() if name != part}
     if part == "mean":
         parts["mean"] = "y ~ 1"
+    if part == "association":
+        # the scale is that of an association
+        parts["association"] = "quadratic"
     if part in ("random_effects", "classes"):
         parts = {k: v for k, v in parts.items() if k not in ("random_effects", "classes")}
     other = ModelSpec.from_dict(parts)
@@ -121,6 +124,7 @@ WRONG = {
     "outcome as group": ({"mean": "y ~ 1 + (1 | y)", "variance": "~ 1"}, SpecError, "the outcome"),
     "association": ({"association": "linearr"}, SpecError, "Did you mean 'linear'?"),
     "latent_scale": ({"latent_scale": "sd"}, SpecError, "standardised, raw"),
+    "raw alone": ({"latent_scale": "raw"}, SpecError, "this model has none; add association="),
     "random_effects": ({"random_effects": "t"}, SpecError, "student_t"),
     "classes alone": ({"classes": 2}, SpecError, "need both"),
     "one class": ({"classes": 1, "random_effects": "classes"}, SpecError, "at least 2"),
@@ -190,3 +194,9 @@ def test_groups_that_arviz_would_take_for_an_argument(name: str) -> None:
     with pytest.raises(VocabularyError, match="rename the column"):
         ModelSpec(f"y ~ 1 + (1 | {name})")
     assert ModelSpec(f"y ~ {name} + (1 | g)")
+
+
+def test_level_2_functions_of_nothing_are_none() -> None:
+    spec = ModelSpec("y ~ x + (1 | g)", level2={})
+    assert spec.level2 is None
+    assert spec == ModelSpec("y ~ x + (1 | g)")

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from scipy.special import digamma, polygamma
 from scipy.stats import multivariate_normal
 
-from bridge import datasets, two_step
+from bridge import datasets, two_step, two_step_mean, two_step_variance
 from bridge.design import Design, make_design
 from bridge.errors import DataError
 from bridge.likelihood import marginal_loglik
@@ -45,14 +45,14 @@ def test_log_variances_are_unbiased_and_vary_as_trigamma_says() -> None:
     g = np.repeat(np.arange(J), 4)
     data = pd.DataFrame({"y": 2.0 * rng.normal(size=4 * J) + rng.normal(size=J)[g], "g": g})
     made = design(data, "y ~ 1 + (1 | g)", "~ 1")
-    found = two_step.log_variances(made)
+    found = two_step_variance.log_variances(made)
     assert set(found.df) == {3} and found.used.all()
     error = np.sqrt(polygamma(1, 1.5) / J)
     assert found.d.mean() == pytest.approx(np.log(4), abs=4 * error)
     assert found.d.var() == pytest.approx(polygamma(1, 1.5), rel=0.05)
     np.testing.assert_allclose(found.known, polygamma(1, 1.5))
     np.testing.assert_allclose(found.d, np.log(found.s2) - digamma(1.5) + np.log(1.5))
-    rough = two_step.log_variances(made, "approximate")
+    rough = two_step_variance.log_variances(made, "approximate")
     np.testing.assert_allclose(rough.d, np.log(found.s2) + 1 / 3)
     np.testing.assert_allclose(rough.known, 2 / 3)
 
@@ -69,7 +69,7 @@ def test_residual_variances_are_those_of_one_fit_with_dummies(mean: str) -> None
     data["z"] = np.random.default_rng(2).normal(size=len(data)) + 1e4
     data["x"] += 2000  # a year, say
     made = design(data.iloc[:-5], mean, "~ 1")
-    found = two_step.log_variances(made)
+    found = two_step_variance.log_variances(made)
     own = np.eye(6)[made.group]
     X = made.mean.matrix[:, 1:]
     columns = np.column_stack([own, own * (made.Z[:, [1]] - 2000), X - X.mean(axis=0)])
@@ -85,7 +85,7 @@ def test_groups_without_a_variance_are_left_out() -> None:
     data.loc[data["g"] == 2, ["y", "x"]] = [1000.1, 0.5]  # nothing varies
     data.loc[data["g"] == 3, "x"] = 0.25  # x does not: its slope takes no degree of freedom
     made = design(data, "y ~ 1 + x + (1 + x | g)", "~ 1 + (1 | g)")
-    found = two_step.log_variances(made)
+    found = two_step_variance.log_variances(made)
     assert found.used.tolist() == [True, False, False, True, True, True, True, True]
     assert found.df.tolist() == [4, 0, 5, 5, 4, 4, 4, 4]
     whole = two_step.estimate(made)
@@ -95,7 +95,7 @@ def test_groups_without_a_variance_are_left_out() -> None:
 
 def test_a_model_without_mean_effects_has_as_many_degrees_of_freedom_as_rows() -> None:
     made = design(simulated(groups=9, size=5), "y ~ 1 + x", "~ 1 + (1 | g)")
-    found = two_step.log_variances(made)
+    found = two_step_variance.log_variances(made)
     X = made.mean.matrix
     e = made.y - X @ np.linalg.lstsq(X, made.y, rcond=None)[0]
     np.testing.assert_allclose(found.s2, np.bincount(made.group, e**2) / 5, rtol=1e-9)
@@ -117,7 +117,7 @@ def test_tau_maximises_the_likelihood(method: str) -> None:
     W = np.column_stack([np.ones(40), rng.normal(size=40)])
     known = rng.uniform(0.02, 0.4, 40)
     d = W @ DELTA + rng.normal(size=40) * np.sqrt(0.1 + known)
-    found = two_step.variance_step(d, known, W, effects=True, method=method)
+    found = two_step_variance.variance_step(d, known, W, effects=True, method=method)
     reml = method == "REML"
     best = minimize(
         lambda t: -marginal(np.exp(t[0]), d, known, W, reml), [-3.0], tol=1e-12,
@@ -136,7 +136,7 @@ def test_tau_is_zero_where_the_groups_differ_no_more_than_chance() -> None:
     W, known = np.ones((20, 1)), np.full(20, 1.0)
     d = np.linspace(-0.5, 0.5, 20)
     for weights in ("known", "equal"):
-        found = two_step.variance_step(d, known, W, effects=True, weights=weights)
+        found = two_step_variance.variance_step(d, known, W, effects=True, weights=weights)
         assert found.tau == 0 and np.isnan(found.tau_se)
 
 
@@ -145,12 +145,12 @@ def test_reml_of_equal_groups_is_the_residual_variance_less_the_sampling_varianc
     W = np.column_stack([np.ones(25), rng.normal(size=25)])
     d, known = rng.normal(size=25), np.full(25, 0.1)
     delta, rss = np.linalg.lstsq(W, d, rcond=None)[:2]
-    found = two_step.variance_step(d, known, W, effects=True, method="REML")
+    found = two_step_variance.variance_step(d, known, W, effects=True, method="REML")
     assert found.tau == pytest.approx(float(rss[0]) / 23 - 0.1, rel=1e-9)
     np.testing.assert_allclose(found.delta, delta)
-    ml = two_step.variance_step(d, known, W, effects=True)
+    ml = two_step_variance.variance_step(d, known, W, effects=True)
     assert ml.tau == pytest.approx(float(rss[0]) / 25 - 0.1, rel=1e-9)
-    equal = two_step.variance_step(d, known, W, effects=True, weights="equal")
+    equal = two_step_variance.variance_step(d, known, W, effects=True, weights="equal")
     assert equal.tau == pytest.approx(found.tau, rel=1e-9)
     np.testing.assert_allclose(equal.delta_cov, float(rss[0]) / 23 * np.linalg.inv(W.T @ W))
 
@@ -158,7 +158,7 @@ def test_reml_of_equal_groups_is_the_residual_variance_less_the_sampling_varianc
 def test_equal_weights_are_plain_least_squares_of_the_log_variances() -> None:
     data = simulated(groups=30, size=8).sample(frac=0.7, random_state=1)
     made = design(data)
-    groups = two_step.log_variances(made)
+    groups = two_step_variance.log_variances(made)
     W = two_step.group_predictors(made)
     by_hand = np.linalg.lstsq(W, groups.d, rcond=None)[0]
     found = two_step.estimate(made, weights="equal")
@@ -187,7 +187,7 @@ def test_the_mean_step_maximises_the_likelihood_of_all_the_data(mean: str) -> No
     data["x"] += 10
     made = design(data, mean, "~ 1 + w")
     delta = np.array([0.4, -0.3])
-    found = two_step.mean_step(made, two_step.group_predictors(made) @ delta)
+    found = two_step_mean.mean_step(made, two_step.group_predictors(made) @ delta)
     size = len(made.mean_effects)
 
     def loglik(gamma: np.ndarray, T: np.ndarray) -> float:
@@ -220,7 +220,7 @@ def test_the_mean_step_meets_lme4_on_high_school_and_beyond() -> None:
     """
     mean = "mathach ~ 1 + sector + ses + (1 + ses | school)"
     made = make_design(ModelSpec(mean), datasets.load("hsb"))
-    found = two_step.mean_step(made, np.full(160, 2 * np.log(6.06653)))
+    found = two_step_mean.mean_step(made, np.full(160, 2 * np.log(6.06653)))
     sd = np.sqrt(np.diag(found.covariance))
     np.testing.assert_allclose(sd, [1.97375, 0.64658], atol=2e-4)
     assert found.covariance[0, 1] / sd[0] / sd[1] == pytest.approx(0.557, abs=6e-4)
@@ -228,7 +228,7 @@ def test_the_mean_step_meets_lme4_on_high_school_and_beyond() -> None:
 
 def test_information_of_the_level_2_covariance_by_whole_matrices() -> None:
     made = design(simulated(groups=6, size=5), "y ~ 1 + x + (1 + x | g)", "~ 1")
-    found = two_step.mean_step(made, np.zeros(6))
+    found = two_step_mean.mean_step(made, np.zeros(6))
     expected = np.zeros((3, 3))
     for j in range(6):
         Z = made.Z[made.group == j]
@@ -243,10 +243,10 @@ def test_information_of_the_level_2_covariance_by_whole_matrices() -> None:
 def test_reml_of_a_balanced_anova_is_the_moment_estimate() -> None:
     data = simulated(groups=30, size=8, T=np.diag([1.0, 1e-12]))
     made = design(data, "y ~ 1 + (1 | g)", "~ 1")
-    found = two_step.mean_step(made, np.full(30, np.log(1.5)), "REML")
+    found = two_step_mean.mean_step(made, np.full(30, np.log(1.5)), "REML")
     means = data.groupby("g")["y"].mean()
     assert found.covariance[0, 0] == pytest.approx(means.var() - 1.5 / 8, rel=1e-6)
-    ml = two_step.mean_step(made, np.full(30, np.log(1.5)))
+    ml = two_step_mean.mean_step(made, np.full(30, np.log(1.5)))
     assert ml.covariance[0, 0] == pytest.approx(means.var(ddof=0) - 1.5 / 8, rel=1e-6)
     assert ml.gamma_cov[0, 0] == pytest.approx(means.var(ddof=0) / 30, rel=1e-6)
 

@@ -75,3 +75,8 @@ def test_missing_estimate_never_counts_as_agreement():
     assert verdicts.printed(row(pd.NA), 1.0, 0.5, None).verdict == "not reproduced"
     assert verdicts.likelihoods(row(np.nan), row(1.0)).verdict == "cannot tell"
     assert verdicts.mixed(row(pd.NA), row(1.0)).verdict == "cannot tell"
+
+
+def test_variances_that_count_as_zero_agree_and_their_correlations_cannot_be_told():
+    assert verdicts.both_zero(variance=True).verdict == "agree"
+    assert verdicts.both_zero(variance=False).verdict == "cannot tell"
