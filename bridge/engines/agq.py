@@ -30,6 +30,7 @@ from bridge.result import Result
 _AT_ZERO = "at its bound of zero: no standard error"
 _AT_ONE = "at its bound: no standard error"
 _NO_CORRELATION = "not defined: an effect does not vary"
+_INTERVALS = {"wald": "Wald", "profile": "profile-likelihood"}
 _NOT_DETERMINED = "not determined by the data"
 
 
@@ -38,7 +39,7 @@ class Agq(Engine):
 
     name = "agq"
     options = {  # noqa: RUF012 - a constant of the class
-        "nodes": Option(None, "odd", "quadrature nodes in each dimension"),
+        "nodes": Option(None, "odd", "quadrature nodes in each dimension"),  # None: enough
         "intervals": Option("wald", "choice", "kind of the intervals", ("wald", "profile")),
         "robust": Option(False, "flag", "cluster-robust standard errors"),
         **TIMEOUT,
@@ -80,6 +81,7 @@ class Agq(Engine):
         """Say what is integrated how, and what is maximised."""
         dimensions = dimensions_of(design)
         count = f"{len(parameter_table(design))} estimates"
+        intervals = _INTERVALS[options["intervals"]]
         if dimensions == 0:
             how = "  integral over the group effects: exact\n" if design.effects else ""
         else:
@@ -88,13 +90,14 @@ class Agq(Engine):
             nodes = nodes_in_use(dimensions, options["nodes"])
             how = (
                 f"  integral over {what}: {nodes}^{dimensions} adaptive Gauss-Hermite nodes a "
-                f"group{'' if whole else '; over the rest: exact'}\n"
+                f"group{'' if options['nodes'] else ' (more where these prove too few)'}"
+                f"{'' if whole else '; over the rest: exact'}\n"
             )
         native = (
             f"# bridge's own, in Python alone\nmaximise the log-likelihood of\n"
             f"  mean: {design.spec.mean}\n  log variance: {design.spec.variance}\n"
             f"{_more(design)}{how}"
-            f"  from two-step starting values; {count}, {options['intervals']} intervals"
+            f"  from two-step starting values; {count}, {intervals} intervals"
             f"{', cluster-robust standard errors' * options['robust']}"
         )
         return Plan(self.name, design, options, native)
