@@ -169,7 +169,7 @@ def test_options_are_kept_and_worded() -> None:
     result = fitted(data, cases.SHARED, nodes=9, robust=True)
     assert result.settings["nodes"] == 9 and result.settings["robust"] is True
     assert "9^1 adaptive Gauss-Hermite nodes a group" in result.native
-    assert result.native.endswith("wald intervals, cluster-robust standard errors")
+    assert result.native.endswith("Wald intervals, cluster-robust standard errors")
     plain = fitted(data, cases.SHARED, nodes=np.int64(9))
     assert result.loglik == pytest.approx(plain.loglik, abs=1e-9)
     assert "robust" not in plain.native
