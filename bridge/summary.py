@@ -72,12 +72,17 @@ def summary_text(result: Result) -> str:
         if note:
             notes.setdefault(note, []).append(parameter)
     lines += (
-        ["", *(f"Note ({', '.join(where)}): {note}." for note, where in notes.items())]
+        ["", *(f"Note ({_named(where, result)}): {note}." for note, where in notes.items())]
         if notes
         else []
     )
     lines += ["", *(f"Warning: {said}" for said in result.warnings)] if result.warnings else []
     return "\n".join(lines)
+
+
+def _named(where: list[str], result: Result) -> str:
+    everything = len(where) > 1 and len(where) == len(result.estimates)
+    return "all estimates" if everything else ", ".join(where)
 
 
 def _cell(name: str, value: Any) -> str:

@@ -24,7 +24,7 @@ from bridge.marginal.problem import (
     nodes_in_use,
 )
 from bridge.marginal.profile import profile_intervals
-from bridge.marginal.singular import at_bound, relations
+from bridge.marginal.singular import at_bound, groups_at_edge, relations
 from bridge.result import Result
 
 _AT_ZERO = "at its bound of zero: no standard error"
@@ -249,7 +249,14 @@ def _transformations(design: Design) -> list[str]:
 def _warnings(found: Maximum) -> tuple[str, ...]:
     said = []
     design, climb = found.problem.design, found.climb
-    if not climb.converged:
+    edge = groups_at_edge(found.problem, climb.free)
+    if not climb.converged and edge:
+        said.append(
+            f"agq stopped where the level-2 correlation matrix of {len(edge)} group(s), the first "
+            f"of them '{edge[0]}', is all but singular: these are no maximum-likelihood estimates. "
+            "Give fewer correlations a function (level2={...}), or the random part fewer effects."
+        )
+    elif not climb.converged:
         said.append(
             f"agq did not converge ({climb.why}; {len(climb.trace)} steps): do not rely on these "
             "estimates. result.messages has the trace; a smaller model, or more nodes, may do."

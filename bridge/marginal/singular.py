@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.marginal.canonical import level2_covariance, units
+from bridge.marginal.law import FunctionLaw
 from bridge.marginal.maximum import Maximum
+from bridge.marginal.problem import Problem
 
 _ZERO = 1e-8
 _ONE = 1e-7
+#: The smallest eigenvalue of a correlation matrix that has reached the edge of the model.
+_EDGE = 1e-3
 
 
 def relations(found: Maximum) -> list[str]:
@@ -62,6 +66,15 @@ def _pivots(T: np.ndarray, among: list[int], sd: np.ndarray) -> tuple[list[int],
         remaining.remove(best)
         left = left - np.outer(left[:, best], left[best]) / left[best, best]
     return sorted(kept), remaining
+
+
+def groups_at_edge(problem: Problem, free: np.ndarray) -> list[str]:
+    """Return the groups whose level-2 correlations, being functions, are near singular."""
+    if not isinstance(problem.law, FunctionLaw):
+        return []
+    _, correlation = problem.law.elements(problem.parts(free)[2])
+    smallest = np.linalg.eigvalsh(correlation)[:, 0]
+    return [problem.design.group_labels[j] for j in np.flatnonzero(smallest < _EDGE)]
 
 
 def at_bound(found: Maximum) -> np.ndarray:
