@@ -31,8 +31,8 @@ pytestmark = pytest.mark.r
 BELOW = 1e-4  # of log-likelihood: how far a maximum may stop short of another
 NEAR = 1e-3  # of estimates of gamma and delta, absolute; of tau, relative
 # glmmTMB keeps correlations off their bounds: where T is singular at the maximum, as on High School
-# and Beyond, it stops 0.00047 below.
-SHORT = 1e-3
+# and Beyond, it stops 0.00047 below; elsewhere the maxima are one.
+SHORT = {"hsb": 1e-3, "exam": BELOW}
 EXACT = 1e-6  # of the log-likelihood of the same parameters
 
 
@@ -172,7 +172,7 @@ def test_agq_is_never_below_a_peer(name: str, peer: str) -> None:
                                             ("exam", "nlme")])  # fmt: skip
 def test_estimates_are_one_where_the_peer_converges(name: str, peer: str) -> None:
     said, result = peers(name)[peer], by_agq(name)
-    assert result.loglik == pytest.approx(said["loglik"][0], abs=SHORT)
+    assert result.loglik == pytest.approx(said["loglik"][0], abs=SHORT[name])
     ours, theirs = parts(result), ordered(name, said)
     for one, other in zip(ours[:2], theirs[:2], strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=NEAR)
