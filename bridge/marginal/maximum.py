@@ -125,21 +125,8 @@ def maximise(
     EngineFailed
         Where the likelihood has no maximum.
     """
-    problem = make_problem(design, nodes)
-    problem = replace(problem, tick=lambda: report("integrating"))
-    found = climb(problem, free_of(problem, *_start(design)), report)
-    _refuse_separated(problem, found)
-    problem, found, ranks = _of_full_or_lower_rank(problem, found, report)
+    problem, found, ranks, error = _highest(design, nodes, report, check_nodes)
     placement = replace_nodes(problem, found.free, found.evaluation.placement)
-    error = _nodes_error(problem, found, placement, check_nodes)
-    while nodes is None and abs(error) > NODES_ERROR and problem.nodes < _most_nodes(problem):
-        report(f"{problem.nodes} nodes are too few: twice as many")
-        problem = problem.with_nodes(2 * problem.nodes + 1)
-        found = _again(problem, found, placement, report)
-        if ranks == tuple(block.rank for block in blocks_of(design)):
-            problem, found, ranks = _of_full_or_lower_rank(problem, found, report)
-        placement = replace_nodes(problem, found.free, found.evaluation.placement)
-        error = _nodes_error(problem, found, placement, check_nodes)
     at = problem.evaluate(found.free, placement, fixed=True)
     estimates = canonical(problem, found.free)
     covariance = np.full((len(estimates), len(estimates)), np.nan)
@@ -163,6 +150,28 @@ def maximise(
         unidentified=unidentified,
         nodes_error=error,
     )
+
+
+def _highest(
+    design: Design, nodes: int | None, report: Report, check_nodes: bool
+) -> tuple[Problem, Climb, tuple[int, ...], float]:
+    """Return the maximum, T at the rank found, with nodes enough, and what doubling them adds."""
+    problem = make_problem(design, nodes)
+    problem = replace(problem, tick=lambda: report("integrating"))
+    found = climb(problem, free_of(problem, *_start(design)), report)
+    _refuse_separated(problem, found)
+    problem, found, ranks = _of_full_or_lower_rank(problem, found, report)
+    placement = replace_nodes(problem, found.free, found.evaluation.placement)
+    error = _nodes_error(problem, found, placement, check_nodes)
+    while nodes is None and abs(error) > NODES_ERROR and problem.nodes < _most_nodes(problem):
+        report(f"{problem.nodes} nodes are too few: twice as many")
+        problem = problem.with_nodes(2 * problem.nodes + 1)
+        found = _again(problem, found, placement, report)
+        if ranks == tuple(block.rank for block in blocks_of(design)):
+            problem, found, ranks = _of_full_or_lower_rank(problem, found, report)
+        placement = replace_nodes(problem, found.free, found.evaluation.placement)
+        error = _nodes_error(problem, found, placement, check_nodes)
+    return problem, found, ranks, error
 
 
 # --- start ------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from bridge import names
 from bridge.design import Design
 from bridge.marginal.blocks import Block, make_blocks
 from bridge.marginal.collapsed import Forward, backward, forward
+from bridge.marginal.coordinates import Coordinates, coordinates_of
 from bridge.marginal.law import (
     Association,
     CholeskyLaw,
@@ -22,7 +23,6 @@ from bridge.marginal.law import (
     split,
 )
 from bridge.marginal.nodes import Placement, Rule, rule
-from bridge.starting import column_size
 
 #: Dimensions of quadrature -> nodes in each by default.
 DEFAULT_NODES = {0: 1, 1: 11, 2: 7, 3: 7, 4: 5}
@@ -34,32 +34,6 @@ _SETTLED = 0.1
 #: So many nodes in each dimension find where the others shall lie.
 _FEW = 5
 _ROUNDS = 25
-
-
-@dataclass(frozen=True)
-class Coordinates:
-    """The columns the maximiser sees: orthogonal, of size one, whatever the user's units.
-
-    Effects and coefficients of the mean are in units of the outcome's residual SD. With level-2
-    functions or an association the columns of the effects are of size one, not orthogonal.
-
-    Attributes
-    ----------
-    gamma, delta : (p, p), (k, k) arrays
-        From the maximiser's coefficients to the canonical ones.
-    effects : (q, q) array
-        From the maximiser's group effects to the canonical ones.
-    latent : (l,) array
-        From the maximiser's coefficients of the association to the canonical ones.
-    outcome : float
-        The residual SD.
-    """
-
-    gamma: np.ndarray
-    delta: np.ndarray
-    effects: np.ndarray
-    latent: np.ndarray
-    outcome: float
 
 
 @dataclass(frozen=True)
@@ -303,7 +277,7 @@ def make_problem(
     u = len(design.mean_effects)
     group = design.group if design.spec.group else np.arange(len(design.y))
     groups = len(design.group_labels) if design.spec.group else len(design.y)
-    coordinates = _coordinates(design)
+    coordinates = coordinates_of(design)
     Z = design.Z @ coordinates.effects[:u, :u]
     A = design.A @ coordinates.effects[u:, u:]
     association, A = _association(design, A)
@@ -332,41 +306,6 @@ def make_problem(
         ranks=None if ranks is None else tuple(ranks),
         ordering=covariance,
     )
-
-
-def _coordinates(design: Design) -> Coordinates:
-    u, q = len(design.mean_effects), len(design.effects)
-    columns = np.hstack([design.Z, design.A])
-    effects = np.diag(1 / column_size(columns))
-    if design.spec.level2 is None and design.spec.association is None:
-        for number in dict.fromkeys(design.block):
-            for side in (range(u), range(u, q)):
-                own = [i for i in side if design.block[i] == number]
-                if own:
-                    effects[np.ix_(own, own)] = _orthogonal(columns[:, own])
-    gamma = _orthogonal(design.mean.matrix)
-    unit = _residual_sd(design.y, design.mean.matrix @ gamma)
-    effects[:u, :u] *= unit
-    latent = np.ones(len(design.latent_terms))
-    if design.spec.latent_scale == "raw":
-        size = np.diag(effects)[:u]
-        latent = np.concatenate([1 / size, 1 / size**2])[: len(latent)]
-    return Coordinates(unit * gamma, _orthogonal(design.variance.matrix), effects, latent, unit)
-
-
-def _residual_sd(y: np.ndarray, columns: np.ndarray) -> float:
-    """Return the SD about least squares by orthogonal columns of mean square one."""
-    residual = y - columns @ (columns.T @ y) / len(y)
-    return max(float(np.sqrt(np.mean(residual**2))), 1e-6 * float(y.std()))
-
-
-def _orthogonal(matrix: np.ndarray) -> np.ndarray:
-    """Return R with the columns of matrix @ R orthogonal and of mean square one."""
-    norm = np.linalg.norm(matrix, axis=0)
-    triangle = np.linalg.qr(matrix / norm, mode="r")
-    triangle = triangle * np.sign(np.diag(triangle))[:, None]
-    inverse: np.ndarray = np.linalg.inv(triangle) / norm[:, None]
-    return inverse * np.sqrt(len(matrix))
 
 
 def _association(design: Design, A: np.ndarray) -> tuple[Association | None, np.ndarray]:
