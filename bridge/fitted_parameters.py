@@ -9,9 +9,8 @@ import pandas as pd
 
 from bridge import names
 from bridge.design import Design
-from bridge.marginal.canonical import level2_covariance
+from bridge.marginal.canonical import free_of, level2_covariance
 from bridge.marginal.law import FunctionLaw
-from bridge.marginal.maximum import free_of
 from bridge.marginal.problem import Problem, make_problem
 from bridge.result import Result
 

@@ -68,6 +68,20 @@ def _correlation(T: np.ndarray, a: int, b: int) -> float:
     return float(T[a, b] / size) if size > _NO_SD**2 else float("nan")
 
 
+def free_of(
+    problem: Problem, gamma: np.ndarray, delta: np.ndarray, covariance: np.ndarray,
+    lam: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
+    """Return free parameters from canonical ones; those of level-2 functions from a constant T."""
+    to = problem.coordinates
+    back = np.linalg.inv(to.effects)
+    law = problem.law.start(back @ covariance @ back.T) if problem.law.size else np.zeros(0)
+    latent = np.zeros(problem.sizes[3]) if lam is None else lam / to.latent
+    return np.concatenate(
+        [np.linalg.solve(to.gamma, gamma), np.linalg.solve(to.delta, delta), law, latent]
+    )
+
+
 def jacobian(
     of: Callable[[np.ndarray], np.ndarray], free: np.ndarray, steps: np.ndarray
 ) -> np.ndarray:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bridge.design import Design
 from bridge.errors import EngineFailed
-from bridge.marginal.canonical import canonical, effects, jacobian, level2_covariance
-from bridge.marginal.law import CholeskyLaw, FunctionLaw
+from bridge.marginal.canonical import canonical, effects, free_of, jacobian, level2_covariance
+from bridge.marginal.law import FunctionLaw
 from bridge.marginal.newton import (
     SEPARATED,
     Climb,
@@ -22,14 +21,9 @@ from bridge.marginal.newton import (
 )
 from bridge.marginal.nodes import Placement
 from bridge.marginal.problem import DEFAULT_NODES, Problem, blocks_of, make_problem, replace_nodes
+from bridge.marginal.rank import full_or_lower_rank, with_twice_the_nodes
 from bridge.starting import start
 
-#: An SD below this (of u over the level-1 SD, of v on the log variance) may be zero.
-_SMALL = 0.02
-#: T is singular where a T of lower rank has a log-likelihood as high, but for this.
-_SAME = 1e-6
-#: The most that an error of quadrature may excuse there.
-_MOST_BLUR = 1e-3
 #: Doubling the nodes may move the log-likelihood by less.
 NODES_ERROR = 1e-4
 #: The smallest eigenvalue, each parameter on its own scale, of an information that is not singular:
@@ -160,7 +154,7 @@ def _highest(
     problem = replace(problem, tick=lambda: report("integrating"))
     found = climb(problem, free_of(problem, *_start(design)), report)
     _refuse_separated(problem, found)
-    problem, found, ranks = _of_full_or_lower_rank(problem, found, report)
+    problem, found, ranks = full_or_lower_rank(problem, found, report)
     placement = replace_nodes(problem, found.free, found.evaluation.placement)
     error = _nodes_error(problem, found, placement, check_nodes)
     while nodes is None and abs(error) > NODES_ERROR and problem.nodes < _most_nodes(problem):
@@ -168,7 +162,7 @@ def _highest(
         problem = problem.with_nodes(2 * problem.nodes + 1)
         found = _again(problem, found, placement, report)
         if ranks == tuple(block.rank for block in blocks_of(design)):
-            problem, found, ranks = _of_full_or_lower_rank(problem, found, report)
+            problem, found, ranks = full_or_lower_rank(problem, found, report)
         placement = replace_nodes(problem, found.free, found.evaluation.placement)
         error = _nodes_error(problem, found, placement, check_nodes)
     return problem, found, ranks, error
@@ -178,20 +172,6 @@ def _highest(
 def _start(design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     found = start(design)
     return found.gamma, found.delta, found.covariance
-
-
-def free_of(
-    problem: Problem, gamma: np.ndarray, delta: np.ndarray, covariance: np.ndarray,
-    lam: np.ndarray | None = None,
-) -> np.ndarray:  # fmt: skip
-    """Return free parameters from canonical ones; those of level-2 functions from a constant T."""
-    to = problem.coordinates
-    back = np.linalg.inv(to.effects)
-    law = problem.law.start(back @ covariance @ back.T) if problem.law.size else np.zeros(0)
-    latent = np.zeros(problem.sizes[3]) if lam is None else lam / to.latent
-    return np.concatenate(
-        [np.linalg.solve(to.gamma, gamma), np.linalg.solve(to.delta, delta), law, latent]
-    )
 
 
 # --- where there is no maximum, or none inside ---------------------------------------------
@@ -230,74 +210,6 @@ def _refuse_exact_groups(problem: Problem, found: Climb) -> None:
             f"residual variance goes to zero with {', '.join(design.variance_effects)}; leave "
             "these groups out, or the random effects of the variance."
         )
-
-
-def _of_full_or_lower_rank(
-    problem: Problem, found: Climb, report: Report
-) -> tuple[Problem, Climb, tuple[int, ...]]:
-    """Return the fit with T at the lowest rank that reaches the same log-likelihood."""
-    if not isinstance(problem.law, CholeskyLaw):
-        return problem, found, ()
-    full = tuple(block.rank for block in blocks_of(problem.design))
-    suspected = _ranks(problem, found.free)
-    if suspected == full:
-        return problem, found, full
-    T = level2_covariance(problem, found.free)[0]
-    top, blur = _sharper(problem, found)
-    for ranks in _between(suspected, full):
-        report(f"is T singular? Refitting with rank {sum(ranks)} of {sum(full)}")
-        nodes = max(problem.nodes, DEFAULT_NODES[1])  # a lower rank may have fewer dimensions
-        smaller = make_problem(problem.design, nodes, ranks, T)
-        if smaller.dimensions == problem.dimensions:
-            smaller = smaller.with_nodes(problem.nodes)
-        smaller = replace(smaller, tick=problem.tick)
-        gamma, delta, _, lam = problem.parts(found.free)
-        to = problem.coordinates
-        begin = free_of(smaller, to.gamma @ gamma, to.delta @ delta, T, to.latent * lam)
-        refit = climb(smaller, begin, report)
-        # other coordinates have other errors of quadrature, which finer nodes take away
-        reached, own_blur = _sharper(smaller, refit)
-        if refit.converged and reached >= top - _SAME - blur - own_blur:
-            refit.trace[:0] = found.trace
-            return smaller, refit, ranks
-    return problem, found, full
-
-
-def _ranks(problem: Problem, free: np.ndarray) -> tuple[int, ...]:
-    """Return how many directions of each block have an SD that is clearly not zero."""
-    F = problem.law.factor(problem.parts(free)[2])
-    assert F is not None
-    T = F[0] @ F[0].T
-    design = problem.design
-    outcome = problem.coordinates.outcome
-    delta = problem.coordinates.delta @ problem.parts(free)[1]
-    level1 = np.sqrt(np.exp(design.variance.matrix @ delta).mean()) / outcome
-    unit = np.ones(len(T))
-    unit[: len(design.mean_effects)] = level1
-    found = []
-    for block in blocks_of(design):
-        own = list(block.effects)
-        scaled = T[np.ix_(own, own)] / np.outer(unit[own], unit[own])
-        sd = np.sqrt(np.maximum(np.linalg.eigvalsh(scaled), 0.0))
-        found.append(int((sd > _SMALL).sum()))
-    return tuple(found)
-
-
-def _between(suspected: Sequence[int], full: Sequence[int]) -> list[tuple[int, ...]]:
-    """Return the ranks to try, lowest first."""
-    tries = [tuple(suspected)]
-    while True:
-        last = tries[-1]
-        raised = tuple(min(r + 1, f) for r, f in zip(last, full, strict=True))
-        if raised == tuple(full):
-            break
-        tries.append(raised)
-    # one block at a time, where several were suspected
-    for position, (low, high) in enumerate(zip(suspected, full, strict=True)):
-        alone = tuple(low if i == position else f for i, f in enumerate(full))
-        if low < high and alone not in tries:
-            tries.append(alone)
-    return tries
 
 
 # --- standard errors --------------------------------------------------------------------------
@@ -345,7 +257,7 @@ def _nodes_error(problem: Problem, found: Climb, placement: Placement, wanted: b
     if not wanted or not problem.dimensions:
         return float("nan")
     here = problem.evaluate(found.free, placement, scores=False, fixed=True).loglik
-    return _finer(problem, found.free, placement) - here
+    return with_twice_the_nodes(problem, found.free, placement) - here
 
 
 def _most_nodes(problem: Problem) -> int:
@@ -359,16 +271,3 @@ def _again(problem: Problem, found: Climb, placement: Placement, report: Report)
     better = climb(problem, found.free, report, placement)
     better.trace[:0] = found.trace
     return better
-
-
-def _sharper(problem: Problem, found: Climb) -> tuple[float, float]:
-    """Return the log-likelihood with twice the nodes, and how far that moves it, up to a limit."""
-    finer = _finer(problem, found.free, found.evaluation.placement)
-    return finer, min(abs(finer - found.evaluation.loglik), _MOST_BLUR)
-
-
-def _finer(problem: Problem, free: np.ndarray, placement: Placement) -> float:
-    """Return the log-likelihood with twice the nodes."""
-    finer = problem.with_nodes(2 * problem.nodes + 1)
-    better = replace_nodes(finer, free, placement)
-    return finer.evaluate(free, better, scores=False, fixed=True).loglik

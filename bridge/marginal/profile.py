@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from bridge.marginal.canonical import canonical, jacobian
-from bridge.marginal.maximum import Maximum, free_of
+from bridge.marginal.canonical import canonical, free_of, jacobian
+from bridge.marginal.maximum import Maximum
 from bridge.marginal.newton import Report, information, silent, steps_of
 from bridge.marginal.nodes import Placement
 from bridge.marginal.problem import Evaluation, Problem, make_problem

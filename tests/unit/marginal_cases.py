@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bridge.design import Design, make_design
-from bridge.marginal.maximum import free_of
+from bridge.marginal.canonical import free_of
 from bridge.marginal.nodes import Placement
 from bridge.marginal.problem import Evaluation, Problem, make_problem, replace_nodes
 from bridge.spec import ModelSpec

@@ -16,8 +16,7 @@ import marginal_cases as cases
 
 from bridge.likelihood import conditional_effects, marginal_loglik
 from bridge.marginal import blocks
-from bridge.marginal.canonical import canonical, effects
-from bridge.marginal.maximum import free_of
+from bridge.marginal.canonical import canonical, effects, free_of
 from bridge.marginal.nodes import Placement, rule
 
 TINY = (2, 5, 1, 4)
