@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bridge import names
-from bridge.design import Design
+from bridge.design import Design, RandomPart
+from bridge.encode import Encoded
 from bridge.priors import lkj_log_density
 from bridge.scales import correlation_matrix
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 #: What a fit can add to its idata on request.
-INCLUDES = ("log_likelihood", "posterior_predictive", "log_prior")
+INCLUDES = ("log_likelihood", "marginal_log_likelihood", "posterior_predictive", "log_prior")
 
 _LOG_2PI = float(np.log(2 * np.pi))
 
@@ -43,11 +45,58 @@ def predictors(
     mean = gamma @ design.mean.matrix.T
     log_variance = delta @ design.variance.matrix.T
     for position in range(qu):
-        mean = mean + effects[..., design.group, position] * design.Z[:, position]
+        own = np.take(effects[..., position], design.group, axis=-1)
+        mean = mean + own * design.Z[:, position]
     for position in range(effects.shape[-1] - qu):
-        column = effects[..., design.group, qu + position]
-        log_variance = log_variance + column * design.A[:, position]
+        own = np.take(effects[..., qu + position], design.group, axis=-1)
+        log_variance = log_variance + own * design.A[:, position]
     return mean, log_variance
+
+
+def row_loglik(design: Design, posterior: xr.Dataset) -> np.ndarray:
+    """Return the log density of every row given the group effects, constants counted.
+
+    Parameters
+    ----------
+    design : Design
+        N rows.
+    posterior : xarray.Dataset
+        Draws on the canonical scales, C chains of D draws.
+
+    Returns
+    -------
+    (C, D, N) array
+    """
+    gamma, delta = posterior["gamma"].values, posterior["delta"].values
+    return _density(design, *predictors(design, gamma, delta, _effects(design, posterior)))
+
+
+def _density(design: Design, mean: np.ndarray, log_variance: np.ndarray) -> np.ndarray:
+    squares = (design.y - mean) ** 2 * np.exp(-log_variance)
+    found: np.ndarray = -0.5 * (_LOG_2PI + log_variance + squares)
+    return found
+
+
+def part_of(design: Design, rows: slice) -> Design:
+    """Return a design of some of the rows and of all groups, without its columns."""
+
+    def encoded(whole: Encoded) -> Encoded:
+        return replace(whole, matrix=whole.matrix[rows])
+
+    def random(parts: tuple[RandomPart, ...]) -> tuple[RandomPart, ...]:
+        return tuple(replace(part, encoded=encoded(part.encoded)) for part in parts)
+
+    return replace(
+        design,
+        y=design.y[rows],
+        mean=encoded(design.mean),
+        variance=encoded(design.variance),
+        mean_random=random(design.mean_random),
+        variance_random=random(design.variance_random),
+        columns={},
+        group=design.group[rows],
+        index=design.index[rows],
+    )
 
 
 def make_groups(
@@ -65,7 +114,7 @@ def make_groups(
     posterior : xarray.Dataset
         Draws on the canonical scales.
     include : iterable of str
-        Of `INCLUDES`.
+        Of `INCLUDES`; ``marginal_log_likelihood`` is made by `bridge.marginal.by_draw`.
     seed : int
         For ``posterior_predictive``: the same seed gives the same outcomes.
 
@@ -87,8 +136,7 @@ def make_groups(
         mean, log_variance = predictors(design, gamma, delta, _effects(design, posterior))
         values = {}
         if "log_likelihood" in rows:
-            squares = (design.y - mean) ** 2 * np.exp(-log_variance)
-            values["log_likelihood"] = -0.5 * (_LOG_2PI + log_variance + squares)
+            values["log_likelihood"] = _density(design, mean, log_variance)
         if "posterior_predictive" in rows:
             noise = np.random.default_rng(seed).standard_normal(mean.shape)
             values["posterior_predictive"] = mean + np.exp(0.5 * log_variance) * noise
