@@ -53,7 +53,8 @@ def criteria(
 
     - DIC (Spiegelhalter, Best, Carlin & van der Linde 2002, J. R. Stat. Soc. B 64): D = -2 sum log
       p(y_ij | gamma, delta, u_j, v_j), p_D = mean of D - D at the posterior means of gamma, delta,
-      u, v, and DIC = mean of D + p_D, on the deviance scale.
+      u, v, and DIC = mean of D + p_D, on the deviance scale. With a latent association the means of
+      lambda and, for standardised effects, of tau are plugged in as well.
     - WAIC (Watanabe 2010, J. Mach. Learn. Res. 11) and leave-one-row-out by Pareto-smoothed
       importance sampling (Vehtari, Gelman & Gabry 2017, Stat. Comput. 27), as an elpd: a sum of
       log predictive densities.

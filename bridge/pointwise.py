@@ -28,6 +28,8 @@ def predictors(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean and the log variance of every row, given the group effects.
 
+    Without what a latent association adds.
+
     Parameters
     ----------
     design : Design
@@ -67,8 +69,44 @@ def row_loglik(design: Design, posterior: xr.Dataset) -> np.ndarray:
     -------
     (C, D, N) array
     """
+    return _density(design, *_predictors_by_draw(design, posterior))
+
+
+def _predictors_by_draw(design: Design, posterior: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the log variance of every row, the latent association in it."""
     gamma, delta = posterior["gamma"].values, posterior["delta"].values
-    return _density(design, *predictors(design, gamma, delta, _effects(design, posterior)))
+    mean, log_variance = predictors(design, gamma, delta, _effects(design, posterior))
+    if design.spec.association is not None:
+        shift = _association(design, posterior)
+        log_variance = log_variance + np.take(shift, design.group, axis=-1)
+    return mean, log_variance
+
+
+def _association(design: Design, posterior: xr.Dataset) -> np.ndarray:
+    """Return what the mean effects of each group add to its log variance, (C, D, J)."""
+    u, lam = posterior["u"].values, posterior["lambda_"].values[..., None, :]
+    if design.spec.latent_scale == "standardised":
+        u = u / _sd_of_u(design, posterior)
+    terms = np.concatenate([u, u**2], axis=-1)[..., : lam.shape[-1]]
+    shift: np.ndarray = (terms * lam).sum(axis=-1)
+    return shift
+
+
+def _sd_of_u(design: Design, posterior: xr.Dataset) -> np.ndarray:
+    """Return the SDs of the mean effects, (C, D, J or 1, number of them)."""
+    found = []
+    for position in range(len(design.mean_effects)):
+        label = design.pair_label((position, position))
+        function = design.level2.get(design.element((position, position)))
+        if function is None:
+            variance = posterior["tau"].sel(tau_pair=[label]).values
+        else:
+            labels = [names.kappa_label("tau", label, term) for term in function.labels]
+            kappa = posterior["kappa"].sel(kappa_term=labels).values
+            variance = np.exp(kappa @ function.matrix.T)
+        found.append(np.sqrt(variance))
+    shape = np.broadcast_shapes(*(sd.shape for sd in found))
+    return np.stack([np.broadcast_to(sd, shape) for sd in found], axis=-1)
 
 
 def _density(design: Design, mean: np.ndarray, log_variance: np.ndarray) -> np.ndarray:
@@ -132,8 +170,7 @@ def make_groups(
     rows = set(include) & {"log_likelihood", "posterior_predictive"}
     coords = {"chain": posterior["chain"].values, "draw": posterior["draw"].values}
     if rows:
-        gamma, delta = posterior["gamma"].values, posterior["delta"].values
-        mean, log_variance = predictors(design, gamma, delta, _effects(design, posterior))
+        mean, log_variance = _predictors_by_draw(design, posterior)
         values = {}
         if "log_likelihood" in rows:
             values["log_likelihood"] = _density(design, mean, log_variance)

@@ -1,8 +1,8 @@
 """Each group's marginal log-likelihood, its effects integrated out, at every draw of a posterior.
 
 A draw's nodes start from those of the draw before. They are fewer than those of a maximum, which
-has to be found to many digits: with these the log-likelihood of a group of HSB's Model 1 (Leckie
-et al. 2014) is off by 1e-7, of Model 4 by 1e-4, far below what draws differ by.
+has to be found to many digits: with these the log-likelihoods of HSB's groups (Leckie et al. 2014)
+are off by 1e-7 in Model 1 and by 1e-4 in Model 4, far below what draws differ by.
 """
 
 from __future__ import annotations
