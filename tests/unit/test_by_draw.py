@@ -33,6 +33,7 @@ FITTED: dict[str, dict[str, Any]] = {
     "||": {"mean": "y ~ 1 + x + (1 + x || g)", "variance": "~ 1 + w + (1 | g)"},
     "level2": SHARED
     | {"level2": {"tau[u:Intercept,u:Intercept]": "~ k", "rho[u:Intercept,v:Intercept]": "~ k"}},
+    "level2, rho constant": SHARED | {"level2": {"tau[u:Intercept,u:Intercept]": "~ k"}},
     "linear": DESIGNS["linear standardised"],
     "raw quadratic": DESIGNS["quadratic raw without v"],
 }
@@ -145,7 +146,7 @@ def as_draws(result: Result, design: Design) -> xr.Dataset:
 
 @pytest.mark.parametrize("case", FITTED)
 def test_at_agq_s_estimates_it_is_agq_s_log_likelihood(case: str) -> None:
-    spec, data = ModelSpec(**FITTED[case]), simulated(30, 8, rho=0.3, slope=0.5)
+    spec, data = ModelSpec(**FITTED[case]), simulated(30, 8, rho=0.7, slope=0.5)
     result, design = bridge.fit(spec, data, "agq"), make_design(spec, data)
     found = marginal_by_draw(design, as_draws(result, design))
     assert found.shape == (2, 1, 30)
