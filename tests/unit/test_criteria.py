@@ -1,8 +1,12 @@
-"""Information criteria against sums by hand, ArviZ's own, and closed forms."""
+"""Information criteria against sums by hand, ArviZ's own, and closed forms.
+
+The texts of refusals are golden files: tests/golden/messages.
+"""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -16,7 +20,7 @@ from scipy import stats
 import bridge
 from bridge import arviz_compat, elpd, information_criteria, row_criteria
 from bridge.design import Design, make_design
-from bridge.errors import NotAvailable, OptionError, RequestError
+from bridge.errors import BridgeError, NotAvailable, OptionError, RequestError
 from bridge.result import Result
 from bridge.spec import ModelSpec
 
@@ -368,15 +372,23 @@ def test_differences_that_make_no_sense_are_refused() -> None:
 
 
 # --- requests -------------------------------------------------------------------------------------
-def test_requests_that_cannot_be_met() -> None:
-    with pytest.raises(NotAvailable, match="A ML fit by agq has no draws"):
-        bridge.criteria(bridge.fit(SPEC, frame(), "agq"))
-    with pytest.raises(OptionError, match="Did you mean 'waic'"):
-        bridge.criteria(fitted(), ("dic", "wiac"))
-    with pytest.raises(OptionError, match="which is empty"):
-        bridge.criteria(fitted(), ())
-    with pytest.raises(RequestError, match="takes a result, not int"):
-        bridge.criteria(3)  # type: ignore[arg-type]
+QUICK = ModelSpec("y ~ 1 + x + (1 | g)")
+REFUSED: dict[str, tuple[type[BridgeError], Callable[[], object]]] = {
+    "ML": (NotAvailable, lambda: bridge.criteria(bridge.fit(SPEC, frame(), "agq"))),
+    "two-step": (NotAvailable, lambda: bridge.criteria(bridge.fit(QUICK, frame(), "twostep"))),
+    "misspelt": (OptionError, lambda: bridge.criteria(fitted(), ("dic", "wiac"))),
+    "none": (OptionError, lambda: bridge.criteria(fitted(), ())),
+    "not a result": (RequestError, lambda: bridge.criteria(3)),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_requests_that_cannot_be_met(case: str, golden: Callable[[str, str], None]) -> None:
+    kind, act = REFUSED[case]
+    with pytest.raises(BridgeError) as caught:
+        act()
+    assert type(caught.value) is kind
+    golden(f"messages/criteria_{case.replace(' ', '_')}.txt", str(caught.value))
 
 
 def test_progress_is_told() -> None:
