@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 # read at once because the functions have the names of their modules; all are light
 from bridge.compare import compare
+from bridge.criteria import criteria, criteria_difference
 from bridge.fit import fit
 from bridge.likelihood_ratio import likelihood_ratio
 
@@ -23,6 +24,8 @@ __all__ = [
     "Priors",
     "Result",
     "compare",
+    "criteria",
+    "criteria_difference",
     "datasets",
     "errors",
     "fit",

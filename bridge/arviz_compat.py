@@ -94,3 +94,76 @@ def diagnostics(draws: np.ndarray) -> dict[str, float]:
             "mcse": array_stats.mcse(draws, chain_axis=0, draw_axis=1, method="mean"),
         }
     return {name: float(value) for name, value in found.items()}
+
+
+def relative_efficiency(posterior: xr.Dataset) -> float:
+    """Return the effective draws over the draws, averaged over all elements of a posterior.
+
+    As ArviZ's own `loo` has it: one chain counts as independent draws; elements without spread
+    are left out.
+    """
+    size = posterior.sizes["chain"] * posterior.sizes["draw"]
+    if posterior.sizes["chain"] == 1 or posterior.sizes["draw"] < 4:
+        return 1.0
+    found = []
+    for variable in posterior.data_vars.values():
+        draws = variable.transpose("chain", "draw", ...).values
+        several = draws.reshape(*draws.shape[:2], -1)
+        spread = np.ptp(several, axis=(0, 1)) > 0
+        found += [_ess_mean(several[..., i]) for i in np.flatnonzero(spread)]
+    mean = float(np.mean(found)) / size if found else 1.0
+    return mean if np.isfinite(mean) else 1.0
+
+
+def _ess_mean(draws: np.ndarray) -> float:
+    if has_inference_data():
+        return float(_arviz().ess(draws, method="mean"))
+    from arviz_stats.base import array_stats
+
+    return float(array_stats.ess(draws, chain_axis=0, draw_axis=1, method="mean"))
+
+
+def psis(loglik: np.ndarray, efficiency: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return log weights that leave each unit out, Pareto smoothed, and k-hat.
+
+    Parameters
+    ----------
+    loglik : (n, S) array
+        The log-likelihood of each unit by draw.
+    efficiency : float
+        Effective draws over draws; see `relative_efficiency`.
+
+    Returns
+    -------
+    log_weights : (n, S) array
+        Each row sums to one on the scale of weights.
+    k_hat : (n,) array
+        Infinite where too few draws are in the tail for it; NaN where all weights are equal, so
+        that there is nothing to smooth.
+
+    Notes
+    -----
+    Vehtari, Simpson, Gelman, Yao & Gabry (2024), Journal of Machine Learning Research 25(72).
+    """
+    weights = np.full(loglik.shape, -np.log(loglik.shape[1]))
+    k_hat = np.full(len(loglik), np.nan)
+    spread = np.flatnonzero(np.ptp(loglik, axis=1) > 0)
+    if has_inference_data():
+        if len(spread):
+            weights[spread], k_hat[spread] = _arviz().psislw(-loglik[spread], efficiency)
+        return weights, k_hat
+    for i in spread:
+        weights[i], k_hat[i] = _smoothed(loglik[i], efficiency)
+    return weights, k_hat
+
+
+def _smoothed(loglik: np.ndarray, efficiency: float) -> tuple[np.ndarray, float]:
+    """Return log weights and k-hat of one unit, by ArviZ 1.x."""
+    from arviz_stats.base import array_stats
+
+    try:
+        weights, k_hat = array_stats.psislw(loglik, r_eff=efficiency)
+    except ValueError:  # a tail of fewer than five draws, or of equal ones
+        ratios = -loglik - (-loglik).max()
+        return ratios - np.log(np.exp(ratios).sum()), float("inf")
+    return weights, float(k_hat)

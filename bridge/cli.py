@@ -55,7 +55,10 @@ AdaptDelta = Annotated[float | None, typer.Option(help="Target acceptance rate o
 MaxTreedepth = Annotated[int | None, typer.Option(help="Longest trajectory, as a power of two.")]
 Include = Annotated[
     list[str] | None,
-    typer.Option(help="log_likelihood, posterior_predictive or log_prior; several times."),
+    typer.Option(
+        help="log_likelihood, marginal_log_likelihood, posterior_predictive or log_prior; several "
+        "times."
+    ),
 ]
 Nodes = Annotated[int | None, typer.Option(help="Quadrature nodes in each dimension, for agq.")]
 Intervals = Annotated[str | None, typer.Option(help="wald or profile, for agq.")]

@@ -29,6 +29,10 @@ def translate(spec: ModelSpec, data: Any, engine: str, **options: Any) -> Plan:
     checked = _completed(chosen.checked_options(options))
     registry.check(engine, spec)
     design = make_design(spec, data)
+    if "marginal_log_likelihood" in checked.get("include", ()):
+        from bridge.marginal.by_draw import check_available
+
+        check_available(design)
     reasons = chosen.refusals(design)
     if reasons:
         others = [name for name in registry.able(spec) if name != engine]
@@ -63,8 +67,10 @@ def fit(
         ``method`` ("ML", the default, or "REML") for lme4, nlme and twostep, which
         also has ``weights`` and ``correction``; ``chains``, ``draws``, ``warmup`` (counted per
         chain), ``seed``, ``cores``, ``adapt_delta``, ``max_treedepth`` for brms and stan, and
-        ``include`` for what idata shall hold besides ("log_likelihood", "posterior_predictive",
-        "log_prior"); ``backend`` for stan; ``timeout`` in seconds for all but twostep.
+        ``include`` for what idata shall hold besides ("log_likelihood" of each row given the
+        group effects, "marginal_log_likelihood" of each group, its effects integrated out,
+        "posterior_predictive", "log_prior"); ``backend`` for stan; ``timeout`` in seconds for all
+        but twostep.
 
     Returns
     -------

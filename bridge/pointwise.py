@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bridge import names
-from bridge.design import Design
+from bridge.design import Design, RandomPart
+from bridge.encode import Encoded
 from bridge.priors import lkj_log_density
 from bridge.scales import correlation_matrix
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 #: What a fit can add to its idata on request.
-INCLUDES = ("log_likelihood", "posterior_predictive", "log_prior")
+INCLUDES = ("log_likelihood", "marginal_log_likelihood", "posterior_predictive", "log_prior")
 
 _LOG_2PI = float(np.log(2 * np.pi))
 
@@ -25,6 +27,8 @@ def predictors(
     design: Design, gamma: np.ndarray, delta: np.ndarray, effects: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean and the log variance of every row, given the group effects.
+
+    Without what a latent association adds.
 
     Parameters
     ----------
@@ -43,11 +47,94 @@ def predictors(
     mean = gamma @ design.mean.matrix.T
     log_variance = delta @ design.variance.matrix.T
     for position in range(qu):
-        mean = mean + effects[..., design.group, position] * design.Z[:, position]
+        own = np.take(effects[..., position], design.group, axis=-1)
+        mean = mean + own * design.Z[:, position]
     for position in range(effects.shape[-1] - qu):
-        column = effects[..., design.group, qu + position]
-        log_variance = log_variance + column * design.A[:, position]
+        own = np.take(effects[..., qu + position], design.group, axis=-1)
+        log_variance = log_variance + own * design.A[:, position]
     return mean, log_variance
+
+
+def row_loglik(design: Design, posterior: xr.Dataset) -> np.ndarray:
+    """Return the log density of every row given the group effects, constants counted.
+
+    Parameters
+    ----------
+    design : Design
+        N rows.
+    posterior : xarray.Dataset
+        Draws on the canonical scales, C chains of D draws.
+
+    Returns
+    -------
+    (C, D, N) array
+    """
+    return _density(design, *_predictors_by_draw(design, posterior))
+
+
+def _predictors_by_draw(design: Design, posterior: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the log variance of every row, the latent association in it."""
+    gamma, delta = posterior["gamma"].values, posterior["delta"].values
+    mean, log_variance = predictors(design, gamma, delta, _effects(design, posterior))
+    if design.spec.association is not None:
+        shift = _association(design, posterior)
+        log_variance = log_variance + np.take(shift, design.group, axis=-1)
+    return mean, log_variance
+
+
+def _association(design: Design, posterior: xr.Dataset) -> np.ndarray:
+    """Return what the mean effects of each group add to its log variance, (C, D, J)."""
+    u, lam = posterior["u"].values, posterior["lambda_"].values[..., None, :]
+    if design.spec.latent_scale == "standardised":
+        u = u / _sd_of_u(design, posterior)
+    terms = np.concatenate([u, u**2], axis=-1)[..., : lam.shape[-1]]
+    shift: np.ndarray = (terms * lam).sum(axis=-1)
+    return shift
+
+
+def _sd_of_u(design: Design, posterior: xr.Dataset) -> np.ndarray:
+    """Return the SDs of the mean effects, (C, D, J or 1, number of them)."""
+    found = []
+    for position in range(len(design.mean_effects)):
+        label = design.pair_label((position, position))
+        function = design.level2.get(design.element((position, position)))
+        if function is None:
+            variance = posterior["tau"].sel(tau_pair=[label]).values
+        else:
+            labels = [names.kappa_label("tau", label, term) for term in function.labels]
+            kappa = posterior["kappa"].sel(kappa_term=labels).values
+            variance = np.exp(kappa @ function.matrix.T)
+        found.append(np.sqrt(variance))
+    shape = np.broadcast_shapes(*(sd.shape for sd in found))
+    return np.stack([np.broadcast_to(sd, shape) for sd in found], axis=-1)
+
+
+def _density(design: Design, mean: np.ndarray, log_variance: np.ndarray) -> np.ndarray:
+    squares = (design.y - mean) ** 2 * np.exp(-log_variance)
+    found: np.ndarray = -0.5 * (_LOG_2PI + log_variance + squares)
+    return found
+
+
+def part_of(design: Design, rows: slice) -> Design:
+    """Return a design of some of the rows and of all groups, without its columns."""
+
+    def encoded(whole: Encoded) -> Encoded:
+        return replace(whole, matrix=whole.matrix[rows])
+
+    def random(parts: tuple[RandomPart, ...]) -> tuple[RandomPart, ...]:
+        return tuple(replace(part, encoded=encoded(part.encoded)) for part in parts)
+
+    return replace(
+        design,
+        y=design.y[rows],
+        mean=encoded(design.mean),
+        variance=encoded(design.variance),
+        mean_random=random(design.mean_random),
+        variance_random=random(design.variance_random),
+        columns={},
+        group=design.group[rows],
+        index=design.index[rows],
+    )
 
 
 def make_groups(
@@ -65,7 +152,7 @@ def make_groups(
     posterior : xarray.Dataset
         Draws on the canonical scales.
     include : iterable of str
-        Of `INCLUDES`.
+        Of `INCLUDES`; ``marginal_log_likelihood`` is made by `bridge.marginal.by_draw`.
     seed : int
         For ``posterior_predictive``: the same seed gives the same outcomes.
 
@@ -83,12 +170,10 @@ def make_groups(
     rows = set(include) & {"log_likelihood", "posterior_predictive"}
     coords = {"chain": posterior["chain"].values, "draw": posterior["draw"].values}
     if rows:
-        gamma, delta = posterior["gamma"].values, posterior["delta"].values
-        mean, log_variance = predictors(design, gamma, delta, _effects(design, posterior))
+        mean, log_variance = _predictors_by_draw(design, posterior)
         values = {}
         if "log_likelihood" in rows:
-            squares = (design.y - mean) ** 2 * np.exp(-log_variance)
-            values["log_likelihood"] = -0.5 * (_LOG_2PI + log_variance + squares)
+            values["log_likelihood"] = _density(design, mean, log_variance)
         if "posterior_predictive" in rows:
             noise = np.random.default_rng(seed).standard_normal(mean.shape)
             values["posterior_predictive"] = mean + np.exp(0.5 * log_variance) * noise

@@ -20,6 +20,7 @@ from bridge.engines.harmonise import (
     parameter_table,
 )
 from bridge.errors import HarmoniseError
+from bridge.marginal.by_draw import with_marginal
 from bridge.pointwise import make_groups
 from bridge.result import Result
 
@@ -71,6 +72,8 @@ def posterior_result(plan: Plan, raw: RawFit, draws: Draws) -> Result:
     posterior = _posterior(design, draws, tau)
     groups = {"posterior": posterior, "sample_stats": _stats(draws)}
     groups |= make_groups(design, posterior, plan.options["include"], plan.options["seed"])
+    if "marginal_log_likelihood" in plan.options["include"]:
+        groups["log_likelihood"] = with_marginal(groups.get("log_likelihood"), design, posterior)
     estimates = posterior_estimates(stacked, table)
     return make_result(
         plan,

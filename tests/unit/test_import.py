@@ -63,6 +63,8 @@ def test_exported_names() -> None:
         "Priors",
         "Result",
         "compare",
+        "criteria",
+        "criteria_difference",
         "datasets",
         "errors",
         "fit",

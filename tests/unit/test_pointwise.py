@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from scipy import stats
 
 import bridge
 from bridge.design import make_design
 from bridge.errors import OptionError
-from bridge.pointwise import INCLUDES, predictors
+from bridge.pointwise import INCLUDES, part_of, predictors, row_loglik
+
+#: What is made here; tests/unit/test_by_draw.py has the marginal log-likelihood.
+OF_ROWS = tuple(name for name in INCLUDES if name != "marginal_log_likelihood")
 
 SPEC = bridge.ModelSpec(
     "mathach ~ 1 + ses + (1 + ses | s | school)",
@@ -25,7 +29,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def fitted(data):
-    return bridge.fit(SPEC, data, "fake", chains=2, draws=400, seed=1, include=INCLUDES)
+    return bridge.fit(SPEC, data, "fake", chains=2, draws=400, seed=1, include=OF_ROWS)
 
 
 def test_log_likelihood_is_that_of_each_row_given_its_group(data, fitted):
@@ -54,7 +58,7 @@ def test_replicated_outcomes_have_the_model_s_mean_and_variance(data, fitted):
 
 
 def test_replicated_outcomes_repeat_with_the_seed(data, fitted):
-    again = bridge.fit(SPEC, data, "fake", chains=2, draws=400, seed=1, include=INCLUDES)
+    again = bridge.fit(SPEC, data, "fake", chains=2, draws=400, seed=1, include=OF_ROWS)
     first, second = (r.idata["posterior_predictive"]["mathach"].values for r in (fitted, again))
     np.testing.assert_array_equal(first, second)
 
@@ -91,7 +95,7 @@ def test_a_misspelt_group_is_an_error(data):
 
 def test_a_model_without_effects(data):
     fitted = bridge.fit(
-        bridge.ModelSpec("mathach ~ ses"), data, "fake", draws=50, seed=1, include=INCLUDES
+        bridge.ModelSpec("mathach ~ ses"), data, "fake", draws=50, seed=1, include=OF_ROWS
     )
     assert fitted.idata["log_likelihood"]["mathach"].shape == (4, 50, 120)
     assert "sd" not in fitted.idata["log_prior"]
@@ -120,3 +124,42 @@ def test_log_prior_of_correlations_and_degrees_of_freedom(data):
     assert found["nu"].isel(chain=0, draw=4).item() == pytest.approx(
         law.logpdf(nu) - np.log(law.sf(1))
     )
+
+
+@pytest.mark.parametrize("scale", ["standardised", "raw"])
+@pytest.mark.parametrize("level2", [None, {"tau[u:ses,u:ses]": "~ sector"}])
+def test_a_latent_association_is_in_the_log_variance(data, scale, level2):
+    spec = bridge.ModelSpec(
+        "mathach ~ 1 + ses + (1 + ses | school)", association="quadratic", latent_scale=scale,
+        level2=level2,
+    )  # fmt: skip
+    design, rng = make_design(spec, data), np.random.default_rng(7)
+    J = len(design.group_labels)
+    draws = xr.Dataset(
+        {
+            "gamma": (("chain", "draw", "mean_term"), rng.normal(12, 1, (1, 3, 2))),
+            "delta": (("chain", "draw", "variance_term"), rng.normal(3.5, 0.1, (1, 3, 1))),
+            "lambda_": (("chain", "draw", "latent_term"), rng.normal(0, 0.2, (1, 3, 4))),
+            "tau": (("chain", "draw", "tau_pair"), rng.uniform(1, 3, (1, 3, 2))),
+            "kappa": (("chain", "draw", "kappa_term"), rng.normal(0, 0.5, (1, 3, 2))),
+            "u": (("chain", "draw", "school", "mean_effect"), rng.normal(size=(1, 3, J, 2))),
+        },
+        {
+            "tau_pair": ["u:Intercept,u:Intercept", "u:ses,u:ses"],
+            "kappa_term": ["tau(u:ses,u:ses),Intercept", "tau(u:ses,u:ses),sector"],
+        },
+    )
+    found = row_loglik(design, draws)
+    rows = slice(30, 70)
+    np.testing.assert_array_equal(row_loglik(part_of(design, rows), draws), found[..., rows])
+    for draw, row in ((0, 0), (2, 119)):
+        at, student = draws.isel(chain=0, draw=draw), data.iloc[row]
+        u = at["u"].values[design.group[row]]
+        variance = at["tau"].values.copy()
+        if level2:
+            variance[1] = np.exp(at["kappa"].values @ [1, student["sector"]])
+        latent = u / np.sqrt(variance) if scale == "standardised" else u
+        log_variance = at["delta"].values[0] + at["lambda_"].values @ [*latent, *latent**2]
+        mean = (at["gamma"].values + u) @ [1, student["ses"]]
+        expected = stats.norm.logpdf(student["mathach"], mean, np.exp(log_variance / 2))
+        assert found[0, draw, row] == pytest.approx(expected, rel=1e-10)
