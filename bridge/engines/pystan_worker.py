@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import gzip
 import json
 import os
+import tempfile
 import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from importlib import import_module as _import  # the repository has a folder stan/ too
 from importlib.metadata import version
 from io import StringIO
@@ -25,7 +25,8 @@ import numpy as np
 from bridge.engines.worker import serve
 from bridge.errors import EngineFailed
 
-_NUTS = "stan::services::sample::hmc_nuts_diag_e_adapt"
+#: Bytes of one draw as text.
+_LONGEST_LINE = 2**28
 _ROUTINE = (
     "info:Iteration:",
     "info: Elapsed Time:",
@@ -153,40 +154,67 @@ async def _chains(model: Any, payload: dict[str, Any]) -> list[bytes]:
 async def _chain(
     model: Any, payload: dict[str, Any], number: int, gate: asyncio.Semaphore
 ) -> bytes:
-    cache, services = _import("httpstan.cache"), _import("httpstan.services_stub")
-
     def report(message: bytes) -> None:
         start = message.rfind(b"Iteration:")
         if start >= 0:
             text = message[start:].split(b'"', 1)[0].decode()
             _say(f"Chain [{number}] {text}")
 
-    # a name of our own: httpstan would answer a repeated request from its disk, and keep every fit
-    name = f"{model.model_name}/fits/{uuid.uuid4().hex}"
+    settings = {
+        "data": model.data,
+        # an empty matrix as a list has lost its shape, and Stan does not miss it
+        "init": {k: v for k, v in _plain(payload["inits"][number - 1]).items() if v != []},
+        "random_seed": payload["seed"],
+        "chain": number,
+        "num_warmup": payload["warmup"],
+        "num_samples": payload["draws"],
+        "delta": payload["adapt_delta"],
+        "max_depth": payload["max_treedepth"],
+        "refresh": max(1, (payload["warmup"] + payload["draws"]) // 20),
+    }
     async with gate:
         try:
-            await services.call(
-                _NUTS,
-                model.model_name,
-                name,
-                report,
-                data=model.data,
-                # an empty matrix as a list has lost its shape, and Stan does not miss it
-                init={k: v for k, v in _plain(payload["inits"][number - 1]).items() if v != []},
-                random_seed=payload["seed"],
-                chain=number,
-                num_warmup=payload["warmup"],
-                num_samples=payload["draws"],
-                delta=payload["adapt_delta"],
-                max_depth=payload["max_treedepth"],
-                refresh=max(1, (payload["warmup"] + payload["draws"]) // 20),
-            )
-            return gzip.decompress(cache.load_fit(name))
+            return await _services(model.model_name, settings, report)
         except Exception as error:
             words = " ".join(str(error).split())
             raise EngineFailed(f"Stan (PyStan), chain {number}, stopped: {words}") from error
-        finally:
-            cache.fit_path(name).unlink(missing_ok=True)
+
+
+async def _services(model: str, settings: dict[str, Any], report: Callable[[bytes], None]) -> bytes:
+    """Run one chain and return what Stan wrote, line by line.
+
+    httpstan's own reader waits on one chain's socket while the others' fill up and stand still,
+    compresses every draw, and keeps each fit on disk; this one listens to all chains at once.
+    """
+    stub, arguments = _import("httpstan.services_stub"), _import("httpstan.services.arguments")
+    models = _import("httpstan.models")
+    name = "hmc_nuts_diag_e_adapt"
+    known = arguments.function_arguments(name, models.import_services_extension_module(model))
+    kind = arguments.Method["SAMPLE"]
+    whole = {k: settings[k] if k in settings else arguments.lookup_default(kind, k) for k in known}
+    lines: list[bytes] = []
+    with tempfile.TemporaryDirectory(prefix="bridge-stan-") as folder:
+        path = os.path.join(folder, "socket")
+        open_ends: set[asyncio.Task[None]] = set()
+
+        async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            open_ends.add(asyncio.current_task())  # type: ignore[arg-type]
+            while line := await reader.readline():
+                if b'"logger"' in line:
+                    report(line)
+                lines.append(line)
+            writer.close()
+
+        server = await asyncio.start_unix_server(listen, path, limit=_LONGEST_LINE)
+        async with server:
+            # forked, as httpstan does it: the compiled model is loaded in the chain's own process
+            function = partial(stub._make_lazy_function_wrapper(name, model), path, **whole)
+            code = await asyncio.get_running_loop().run_in_executor(stub.executor, function)
+            await asyncio.gather(*open_ends)
+    output = b"".join(lines)
+    if code != 0:
+        raise EngineFailed("; ".join(_messages(output)) or f"Stan ended with code {code}")
+    return output
 
 
 def _arrays(
