@@ -174,6 +174,11 @@ class Design:
         ]
 
     @property
+    def constant_effects(self) -> tuple[str, ...]:
+        """Labels of the effects whose variance is a parameter: without a level-2 function."""
+        return tuple(self.effects[a] for a, b in self.constant_tau_pairs if a == b)
+
+    @property
     def latent_terms(self) -> tuple[str, ...]:
         """Labels of the effects of u in the variance function: all u, then all their squares."""
         if self.spec.association is None:
@@ -188,12 +193,20 @@ class Design:
             self.spec.priors,
             self.mean.labels,
             self.variance.labels,
-            [t for part in self.mean_random for t in part.encoded.labels],
-            [t for part in self.variance_random for t in part.encoded.labels],
+            self._constant_terms("u", self.mean_random),
+            self._constant_terms("v", self.variance_random),
             self.outcome_mad,
-            correlated=bool(self.rho_pairs),
+            latent_terms=self.latent_terms,
+            kappa_terms=[names.kappa_label(*term) for term in self.kappa_terms],
+            correlated=bool(self.constant_rho_pairs),
             student_t=self.spec.random_effects == "student_t",
         )
+
+    def _constant_terms(self, letter: str, parts: tuple[RandomPart, ...]) -> list[str]:
+        """Return the terms of u or v whose SDs are parameters."""
+        kept = set(self.constant_effects)
+        terms = [term for part in parts for term in part.encoded.labels]
+        return [term for term in terms if names.effect(letter, term) in kept]
 
 
 def _labels(letter: str, parts: tuple[RandomPart, ...]) -> tuple[str, ...]:
@@ -245,6 +258,7 @@ def make_design(spec: ModelSpec, data: Any) -> Design:
     variance_random, _ = _random(spec.variance_formula.random, encoded, start, "variance")
     check_groups(grouping, spec, bool(mean_random), bool(variance_random))
     _check_association(spec, bool(mean_random))
+    _check_student_t(spec, bool(mean_random or variance_random))
     design = Design(
         spec=spec,
         y=y,
@@ -314,6 +328,14 @@ def _check_association(spec: ModelSpec, in_mean: bool) -> None:
             f"association='{spec.association}' takes the mean effects into the variance function, "
             "and the mean has none; add a random term such as (1 | school) to the mean, or leave "
             "association out."
+        )
+
+
+def _check_student_t(spec: ModelSpec, any_effects: bool) -> None:
+    if spec.random_effects == "student_t" and not any_effects:
+        raise SpecError(
+            "random_effects='student_t' is the law of the group effects, and this model has none; "
+            "add a random term such as (1 | school), or leave random_effects out."
         )
 
 

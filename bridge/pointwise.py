@@ -24,11 +24,13 @@ _LOG_2PI = float(np.log(2 * np.pi))
 
 
 def predictors(
-    design: Design, gamma: np.ndarray, delta: np.ndarray, effects: np.ndarray
+    design: Design,
+    gamma: np.ndarray,
+    delta: np.ndarray,
+    effects: np.ndarray,
+    latent: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean and the log variance of every row, given the group effects.
-
-    Without what a latent association adds.
 
     Parameters
     ----------
@@ -38,6 +40,8 @@ def predictors(
         Coefficients, canonical scale.
     effects : (..., J, q) array
         Group effects, u before v.
+    latent : (..., J) array, optional
+        What an association adds to the log variance of each group.
 
     Returns
     -------
@@ -52,6 +56,8 @@ def predictors(
     for position in range(effects.shape[-1] - qu):
         own = np.take(effects[..., qu + position], design.group, axis=-1)
         log_variance = log_variance + own * design.A[:, position]
+    if latent is not None:
+        log_variance = log_variance + np.take(latent, design.group, axis=-1)
     return mean, log_variance
 
 
@@ -75,38 +81,7 @@ def row_loglik(design: Design, posterior: xr.Dataset) -> np.ndarray:
 def _predictors_by_draw(design: Design, posterior: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean and the log variance of every row, the latent association in it."""
     gamma, delta = posterior["gamma"].values, posterior["delta"].values
-    mean, log_variance = predictors(design, gamma, delta, _effects(design, posterior))
-    if design.spec.association is not None:
-        shift = _association(design, posterior)
-        log_variance = log_variance + np.take(shift, design.group, axis=-1)
-    return mean, log_variance
-
-
-def _association(design: Design, posterior: xr.Dataset) -> np.ndarray:
-    """Return what the mean effects of each group add to its log variance, (C, D, J)."""
-    u, lam = posterior["u"].values, posterior["lambda_"].values[..., None, :]
-    if design.spec.latent_scale == "standardised":
-        u = u / _sd_of_u(design, posterior)
-    terms = np.concatenate([u, u**2], axis=-1)[..., : lam.shape[-1]]
-    shift: np.ndarray = (terms * lam).sum(axis=-1)
-    return shift
-
-
-def _sd_of_u(design: Design, posterior: xr.Dataset) -> np.ndarray:
-    """Return the SDs of the mean effects, (C, D, J or 1, number of them)."""
-    found = []
-    for position in range(len(design.mean_effects)):
-        label = design.pair_label((position, position))
-        function = design.level2.get(design.element((position, position)))
-        if function is None:
-            variance = posterior["tau"].sel(tau_pair=[label]).values
-        else:
-            labels = [names.kappa_label("tau", label, term) for term in function.labels]
-            kappa = posterior["kappa"].sel(kappa_term=labels).values
-            variance = np.exp(kappa @ function.matrix.T)
-        found.append(np.sqrt(variance))
-    shape = np.broadcast_shapes(*(sd.shape for sd in found))
-    return np.stack([np.broadcast_to(sd, shape) for sd in found], axis=-1)
+    return predictors(design, gamma, delta, _effects(design, posterior), _latent(design, posterior))
 
 
 def _density(design: Design, mean: np.ndarray, log_variance: np.ndarray) -> np.ndarray:
@@ -161,8 +136,8 @@ def make_groups(
     dict of str to xarray.Dataset
         ``log_likelihood``: the outcome's log density of each row given the group effects;
         ``posterior_predictive``: a new outcome of each row for the same groups; ``log_prior``:
-        the log prior density of gamma, delta and the SDs by element, of the correlations and
-        of nu, on the canonical scale.
+        the log prior density of gamma, delta, lambda_, kappa and the SDs by element, of the
+        correlations and of nu, on the canonical scale.
     """
     import xarray as xr
 
@@ -191,25 +166,56 @@ def _effects(design: Design, posterior: xr.Dataset) -> np.ndarray:
     return np.concatenate(parts, axis=-1) if parts else np.zeros(shape)
 
 
+def _latent(design: Design, posterior: xr.Dataset) -> np.ndarray | None:
+    """Return what the effects of u add to the log variance of each group (chain, draw, J)."""
+    if design.spec.association is None:
+        return None
+    lam, u = posterior["lambda_"].values, posterior["u"].values
+    if design.spec.latent_scale == "standardised":
+        u = u / _sd_of_u(design, posterior)
+    covariates = np.concatenate([u, u**2], axis=-1)[..., : lam.shape[-1]]
+    return np.einsum("cdjl,cdl->cdj", covariates, lam)
+
+
+def _sd_of_u(design: Design, posterior: xr.Dataset) -> np.ndarray:
+    """Return the SD of every effect of the mean in every group (chain, draw, 1 or J, qu)."""
+    columns = []
+    for position, effect in enumerate(design.mean_effects):
+        element = design.element((position, position))
+        if element in design.level2:
+            encoded = design.level2[element]
+            pair = names.pair(effect, effect)
+            labels = [names.kappa_label("tau", pair, term) for term in encoded.labels]
+            kappa = posterior["kappa"].sel(kappa_term=labels).values
+            columns.append(np.exp(0.5 * kappa @ encoded.matrix.T))
+        else:
+            tau = posterior["tau"].sel(tau_pair=names.pair(effect, effect)).values
+            columns.append(np.sqrt(tau)[..., None])
+    return np.stack(np.broadcast_arrays(*columns), axis=-1)
+
+
 def _log_prior(design: Design, posterior: xr.Dataset, coords: dict[str, Any]) -> xr.Dataset:
     import xarray as xr
 
     priors = design.priors
-    diagonal = [names.pair(e, e) for e in design.effects]
-    columns = {
-        "gamma": ("mean_term", posterior["gamma"].values, priors.gamma),
-        "delta": ("variance_term", posterior["delta"].values, priors.delta),
-    }
-    labels = {"mean_term": list(design.mean.labels), "variance_term": list(design.variance.labels)}
+    diagonal = [names.pair(e, e) for e in design.constant_effects]
+    columns = {}
+    labels: dict[str, list[str]] = {}
+    for name in ("gamma", "delta", "lambda_", "kappa"):
+        each = getattr(priors, name)
+        if each or name in ("gamma", "delta"):
+            dim = names.VARIABLES[name][0]
+            columns[name] = (dim, posterior[name].values, each)
+            labels[dim] = list(posterior[dim].values)
     if diagonal:
         sd = np.sqrt(posterior["tau"].sel(tau_pair=diagonal).values)
         columns["sd"] = ("effect", sd, priors.sd)
-        labels["effect"] = list(design.effects)
+        labels["effect"] = list(design.constant_effects)
     data: dict[str, Any] = {}
     for name, (dim, values, each) in columns.items():
         density = [prior.log_density(values[..., i]) for i, prior in enumerate(each)]
         data[name] = (("chain", "draw", dim), np.stack(density, axis=-1))
-    if design.rho_pairs:
+    if design.constant_rho_pairs:
         data["rho"] = (("chain", "draw"), _log_lkj(design, posterior["rho"].values))
     if "nu" in posterior:
         nu = posterior["nu"].values
@@ -220,15 +226,31 @@ def _log_prior(design: Design, posterior: xr.Dataset, coords: dict[str, Any]) ->
 
 
 def _log_lkj(design: Design, rho: np.ndarray) -> np.ndarray:
-    """Return the log density of all correlation matrices of a model, one for each block."""
-    whole = correlation_matrix(rho, design.rho_pairs, len(design.effects))
+    """Return the log prior density of the constant correlations.
+
+    Of a block without level-2 functions of its correlations it is that of their matrix; in
+    another each constant correlation has the marginal of LKJ.
+    """
+    pairs, eta = design.constant_rho_pairs, design.priors.lkj
+    whole = correlation_matrix(rho, pairs, len(design.effects))
     total = np.zeros(rho.shape[:-1])
     for number in dict.fromkeys(design.block):
         members = [i for i, block in enumerate(design.block) if block == number]
-        if len(members) > 1:
+        own = [pair for pair in pairs if pair[0] in members]
+        if len(own) == len(members) * (len(members) - 1) // 2:
             matrices = whole[..., members, :][..., :, members]
-            total += lkj_log_density(matrices, design.priors.lkj)
+            total += lkj_log_density(matrices, eta) if own else 0.0
+        else:
+            shape = eta + 0.5 * (len(members) - 2)
+            total += sum(_marginal_lkj(whole[..., a, b], shape) for a, b in own)
     return total
+
+
+def _marginal_lkj(rho: np.ndarray, shape: float) -> np.ndarray:
+    """Return the log density at rho where (1 + rho) / 2 is beta(shape, shape)."""
+    from scipy.special import betaln
+
+    return (shape - 1) * np.log((1 - rho**2) / 4) - betaln(shape, shape) - np.log(2)
 
 
 def obs_labels(design: Design) -> Any:

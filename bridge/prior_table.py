@@ -35,7 +35,12 @@ def prior_table(design: Design) -> pd.DataFrame:
         for label, prior in zip(labels, getattr(priors, variable), strict=True):
             flat = names.flat(variable, label)
             add(flat, str(prior), scale, variable, flat)
-    for effect, prior in zip(design.effects, priors.sd, strict=True):
+    for label, prior in zip(design.latent_terms, priors.lambda_, strict=True):
+        square = label not in design.mean_effects
+        scale = scales.lambda_scale(design.spec.latent_scale, square)
+        flat = names.flat("lambda_", label)
+        add(flat, str(prior), scale, "lambda_", flat)
+    for effect, prior in zip(design.constant_effects, priors.sd, strict=True):
         letter, _, term = effect.partition(":")
         add(
             f"sd[{effect}]",
@@ -44,8 +49,11 @@ def prior_table(design: Design) -> pd.DataFrame:
             f"sd_{letter}",
             f"sd_{letter}[{term}]",
         )
-    if design.rho_pairs:
+    if design.constant_rho_pairs:
         add("rho", f"lkj({priors.lkj:g})", scales.RHO, "rho")
+    for kappa, prior in zip(design.kappa_terms, priors.kappa, strict=True):
+        flat = names.flat("kappa", names.kappa_label(*kappa))
+        add(flat, str(prior), scales.KAPPA[kappa[0]], "kappa", flat)
     if design.spec.random_effects == "student_t":
         add("nu", str(priors.nu), scales.NU, "nu")
     return pd.DataFrame(rows, columns=["parameter", "prior", "scale", "source"])

@@ -27,6 +27,14 @@ _MUST_BE_POSITIVE = {"sd", "df", "scale", "rate", "eta", "shape"}
 TARGETS: dict[str, tuple[tuple[str, ...], str]] = {
     "gamma": (("flat", "normal", "student_t"), "mean coefficients, outcome units"),
     "delta": (("flat", "normal", "student_t"), "variance coefficients, log variance"),
+    "lambda_": (
+        ("flat", "normal", "student_t"),
+        "effects of u in the variance function, log variance per SD or unit of u",
+    ),
+    "kappa": (
+        ("flat", "normal", "student_t"),
+        "coefficients of level-2 functions, log variance or atanh correlation",
+    ),
     "sd_u": (("half_t", "half_normal", "exponential", "flat"), "SDs of u, outcome units"),
     "sd_v": (("half_t", "half_normal", "exponential", "flat"), "SDs of v, log variance"),
     "rho": (("lkj",), "correlations of (u, v), one correlation matrix for each set"),
@@ -200,8 +208,9 @@ class Priors(Mapping[str, str]):
     Parameters
     ----------
     settings : mapping of str to str, optional
-        Keys are ``gamma``, ``delta``, ``sd_u``, ``sd_v``, ``rho``, ``nu``, or an element:
-        ``gamma[sector]``, ``delta[sector]``, ``sd_u[Intercept]``, ``sd_v[ses]``.
+        Keys are ``gamma``, ``delta``, ``lambda_``, ``kappa``, ``sd_u``, ``sd_v``, ``rho``,
+        ``nu``, or an element: ``gamma[sector]``, ``lambda_[u:Intercept]``, ``sd_u[Intercept]``,
+        ``kappa[tau(u:Intercept,u:Intercept),sector]``.
     **more : str
         The same as keywords.
 
@@ -209,6 +218,12 @@ class Priors(Mapping[str, str]):
     ------
     PriorError
         Where a key or a prior is misspelt or impossible; the nearest is suggested.
+
+    Notes
+    -----
+    ``kappa`` is flat by default. The likelihood of a log variance levels off towards zero
+    variance, and that of an atanh correlation towards one; where the data do not rule these out,
+    a flat prior leaves the posterior improper: set one, such as ``kappa="normal(0, 2)"``.
 
     Examples
     --------
@@ -272,10 +287,16 @@ class ResolvedPriors:
     ----------
     gamma, delta : tuple of Prior
         One for each coefficient, canonical scale.
+    lambda_, kappa : tuple of Prior
+        One for each effect of u in the variance function, and for each coefficient of a level-2
+        function, canonical scale.
     sd : tuple of Prior
-        One for each effect, u before v, canonical scale.
+        One for each effect without a level-2 function of its variance, u before v, canonical
+        scale.
     lkj : float
-        The shape of the LKJ prior on each correlation matrix.
+        The shape of the LKJ prior on each correlation matrix. Where one correlation of a set of
+        effects has a level-2 function, each constant one has its marginal,
+        (1 + rho) / 2 ~ beta(lkj + K / 2 - 1, lkj + K / 2 - 1) in a set of K.
     nu : Prior
         The prior of the degrees of freedom, where effects are Student-t.
     set_by_user : frozenset of str
@@ -284,6 +305,8 @@ class ResolvedPriors:
 
     gamma: tuple[Prior, ...]
     delta: tuple[Prior, ...]
+    lambda_: tuple[Prior, ...]
+    kappa: tuple[Prior, ...]
     sd: tuple[Prior, ...]
     lkj: float
     nu: Prior
@@ -302,6 +325,8 @@ def resolve(
     variance_effects: Sequence[str],
     outcome_mad: float,
     *,
+    latent_terms: Sequence[str] = (),
+    kappa_terms: Sequence[str] = (),
     correlated: bool = True,
     student_t: bool = True,
 ) -> ResolvedPriors:
@@ -317,9 +342,11 @@ def resolve(
     mean_terms, variance_terms : sequence of str
         Terms of gamma and of delta.
     mean_effects, variance_effects : sequence of str
-        Terms of u and of v (without ``u:`` and ``v:``).
+        Terms of u and of v (without ``u:`` and ``v:``) whose SDs are parameters.
     outcome_mad : float
         Median absolute deviation of the outcome, times 1.4826, outcome units.
+    latent_terms, kappa_terms : sequence of str
+        Labels of lambda_ and of kappa.
     correlated, student_t : bool
         Whether the model has correlations, and Student-t effects, to set a prior on.
 
@@ -331,12 +358,16 @@ def resolve(
     elements = {
         "gamma": mean_terms,
         "delta": variance_terms,
+        "lambda_": latent_terms,
+        "kappa": kappa_terms,
         "sd_u": mean_effects,
         "sd_v": variance_effects,
     }
     defaults = {
         "gamma": Prior("flat"),
         "delta": Prior("flat"),
+        "lambda_": Prior("flat"),
+        "kappa": Prior("flat"),
         "sd_u": Prior("half_t", (3.0, 0.0, float(f"{2.5 * outcome_mad:.6g}"))),
         "sd_v": Prior("half_t", (3.0, 0.0, 1.0)),
     }
@@ -357,6 +388,8 @@ def resolve(
     return ResolvedPriors(
         gamma=of("gamma"),
         delta=of("delta"),
+        lambda_=of("lambda_"),
+        kappa=of("kappa"),
         sd=of("sd_u") + of("sd_v"),
         lkj=lkj.parameters[0],
         nu=priors.prior("nu") or Prior("gamma", (2.0, 0.1)),

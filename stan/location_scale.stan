@@ -5,43 +5,8 @@
 // delta and the SDs of v are on the log VARIANCE scale.
 // Every term is added with its constants; half priors are those of the whole line, not doubled.
 functions {
-  // Independent priors of coefficients; a row of par is (df, location, scale).
-  real coefficient_prior_lpdf(vector theta, array[] int kind, matrix par) {
-    real lp = 0;
-    for (i in 1:size(kind)) {
-      if (kind[i] == 1) lp += normal_lpdf(theta[i] | par[i, 2], par[i, 3]);
-      if (kind[i] == 2) lp += student_t_lpdf(theta[i] | par[i, 1], par[i, 2], par[i, 3]);
-    }
-    return lp;
-  }
-  // Independent priors of SDs; a row of par is (df, scale), or (anything, rate) if exponential.
-  real sd_prior_lpdf(vector sd, array[] int kind, matrix par) {
-    real lp = 0;
-    for (i in 1:size(kind)) {
-      if (kind[i] == 1) lp += student_t_lpdf(sd[i] | par[i, 1], 0, par[i, 2]);
-      if (kind[i] == 2) lp += normal_lpdf(sd[i] | 0, par[i, 2]);
-      if (kind[i] == 3) lp += exponential_lpdf(sd[i] | par[i, 2]);
-    }
-    return lp;
-  }
-  // Cholesky factor of the block structured correlation matrix from its canonical partial correlations.
-  matrix correlation_factor(vector cpc, array[] int block) {
-    int q = size(block);
-    int n = 0;
-    matrix[q, q] L = rep_matrix(0, q, q);
-    for (a in 1:q) {
-      real left = 1; // what the earlier members of the block leave of the unit variance
-      for (b in 1:(a - 1)) {
-        if (block[b] == block[a]) {
-          n += 1;
-          L[a, b] = cpc[n] * sqrt(left);
-          left *= 1 - square(cpc[n]);
-        }
-      }
-      L[a, a] = sqrt(left);
-    }
-    return L;
-  }
+#include functions/priors.stanfunctions
+#include functions/correlation_factor.stanfunctions
   // Standardised innovations z, with effects = diag(sd) L z; a centred row of raw is the effect itself.
   matrix innovations(matrix raw, vector sd, matrix L, array[] int centred) {
     matrix[rows(raw), cols(raw)] z = raw;
@@ -53,24 +18,7 @@ functions {
     }
     return z;
   }
-  // Columns of the nonzeros of a whole design, row by row: first the p of the coefficients, then,
-  // among the q effects of each group, those of the row's group from number `first` on.
-  array[] int design_columns(array[] int group, int p, int q, int first, int count) {
-    array[size(group) * (p + count)] int column;
-    int n = 0;
-    for (i in 1:size(group)) {
-      for (c in 1:p) column[n + c] = c;
-      for (a in 1:count) column[n + p + a] = p + (group[i] - 1) * q + first + a - 1;
-      n += p + count;
-    }
-    return column;
-  }
-  // Where each row of such a design starts.
-  array[] int design_starts(int N, int width) {
-    array[N + 1] int start;
-    for (i in 1:(N + 1)) start[i] = (i - 1) * width + 1;
-    return start;
-  }
+#include functions/group_designs.stanfunctions
 }
 data {
   int<lower=1> N; // level-1 units

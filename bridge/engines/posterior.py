@@ -33,16 +33,21 @@ class Draws:
     ----------
     gamma, delta : (C, D, p) and (C, D, k) arrays
         Coefficients of the mean and of the log variance.
-    sd : (C, D, q) array
-        SDs of the effects; v on the log variance.
+    sd : (C, D, number of constant SDs) array
+        SDs in the order of `Design.constant_effects`, which are all effects where the model has
+        no level-2 functions; v on the log variance. Of Student-t effects those of the scale.
     rho : (C, D, number of pairs) array
-        Correlations in the order of `Design.rho_pairs`.
+        Correlations in the order of `Design.constant_rho_pairs`.
     effects : (C, D, J, q) array
         Group effects.
     sample_stats : dict of (C, D) arrays
         In ArviZ's names.
     nu : (C, D) array, optional
         Degrees of freedom of Student-t effects.
+    lambda_ : (C, D, number of terms) array, optional
+        Effects of u in the variance function, in the order of `Design.latent_terms`.
+    kappa : (C, D, number of terms) array, optional
+        Coefficients of level-2 functions, in the order of `Design.kappa_terms`.
     """
 
     gamma: np.ndarray
@@ -52,15 +57,21 @@ class Draws:
     effects: np.ndarray
     sample_stats: Mapping[str, np.ndarray] = field(default_factory=dict)
     nu: np.ndarray | None = None
+    lambda_: np.ndarray | None = None
+    kappa: np.ndarray | None = None
+
+    def several(self, name: str) -> np.ndarray:
+        """Return ``lambda_`` or ``kappa``, without an element where the model has none."""
+        found = getattr(self, name)
+        return np.zeros((*self.gamma.shape[:2], 0)) if found is None else np.asarray(found)
 
 
 def posterior_result(plan: Plan, raw: RawFit, draws: Draws) -> Result:
     """Return the result of a sampler: draws transformed one by one, never summaries."""
     design = plan.design
-    pairs = design.rho_pairs
-    matrices = scales.correlation_matrix(draws.rho, pairs, len(design.effects))
-    tau = scales.covariance_draws(draws.sd, matrices, design.tau_pairs)
-    stacked = np.concatenate([draws.gamma, draws.delta, tau, draws.rho], axis=-1)
+    tau = _constant_tau(design, draws)
+    lambda_, kappa = draws.several("lambda_"), draws.several("kappa")
+    stacked = np.concatenate([draws.gamma, draws.delta, lambda_, tau, draws.rho, kappa], axis=-1)
     table = parameter_table(design)
     if draws.nu is not None:
         stacked = np.concatenate([stacked, draws.nu[..., None]], axis=-1)
@@ -84,6 +95,15 @@ def posterior_result(plan: Plan, raw: RawFit, draws: Draws) -> Result:
         {**groups, **data_groups(design)},
         tuple(raw.warnings) + tuple(sampler_warnings(draws.sample_stats, estimates, plan.options)),
     )
+
+
+def _constant_tau(design: Design, draws: Draws) -> np.ndarray:
+    """Return the variances and covariances that are the same in all groups (C, D, pairs)."""
+    pairs, size = design.constant_rho_pairs, len(design.effects)
+    matrices = scales.correlation_matrix(draws.rho, pairs, size)
+    sd = np.full((*draws.gamma.shape[:2], size), np.nan)  # where it varies, it is not read
+    sd[..., [design.effects.index(effect) for effect in design.constant_effects]] = draws.sd
+    return scales.covariance_draws(sd, matrices, design.constant_tau_pairs)
 
 
 def posterior_estimates(stacked: np.ndarray, table: Sequence[tuple[str, str, str]]) -> pd.DataFrame:
@@ -119,10 +139,13 @@ def _effect_summary(design: Design, effects: np.ndarray) -> pd.DataFrame:
 def _posterior(design: Design, draws: Draws, tau: np.ndarray) -> Any:
     import xarray as xr
 
-    pairs, qu = design.rho_pairs, len(design.mean_effects)
+    qu = len(design.mean_effects)
     group = design.spec.group or ""
     data: dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, str]]] = {}
     coords: dict[str, list[str]] = {}
+
+    def pair_labels(pairs: Sequence[tuple[int, int]]) -> list[str]:
+        return [design.pair_label(pair) for pair in pairs]
 
     def add(name: str, values: np.ndarray, labels: Sequence[str], scale: str) -> None:
         dim = names.VARIABLES[name][0]
@@ -132,8 +155,12 @@ def _posterior(design: Design, draws: Draws, tau: np.ndarray) -> Any:
 
     add("gamma", draws.gamma, design.mean.labels, scales.GAMMA)
     add("delta", draws.delta, design.variance.labels, scales.DELTA)
-    add("tau", tau, [design.pair_label(p) for p in design.tau_pairs], "variances and covariances")
-    add("rho", draws.rho, [design.pair_label(p) for p in pairs], scales.RHO)
+    per = scales.lambda_scale(design.spec.latent_scale, square=False)
+    add("lambda_", draws.several("lambda_"), design.latent_terms, per)
+    add("tau", tau, pair_labels(design.constant_tau_pairs), "variances and covariances")
+    add("rho", draws.rho, pair_labels(design.constant_rho_pairs), scales.RHO)
+    kappa_labels = [names.kappa_label(*term) for term in design.kappa_terms]
+    add("kappa", draws.several("kappa"), kappa_labels, " or ".join(scales.KAPPA.values()))
     if draws.nu is not None:
         data["nu"] = (("chain", "draw"), draws.nu, {"scale": scales.NU})
     for name, labels, part in (

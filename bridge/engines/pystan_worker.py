@@ -103,6 +103,10 @@ def log_density(payload: dict[str, Any]) -> dict[str, Any]:
 def _model(payload: dict[str, Any]) -> tuple[Any, float]:
     """Return the compiled model with its data, and the seconds that took."""
     models, stan = _import("httpstan.models"), _import("stan")
+    # PyStan asks httpstan through aiohttp, which gives a compiler five minutes; a fit's own limit
+    # is its parent's
+    client: Any = _import("aiohttp.client")
+    client.DEFAULT_TIMEOUT = client.ClientTimeout(total=None)
     started = time.monotonic()
     try:
         # stanc warns of priors that are data, at a length that would bury Stan's last words

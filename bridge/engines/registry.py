@@ -99,7 +99,12 @@ ENGINES: dict[str, Entry] = {
     "brms": Entry(
         "bridge.engines.brms:Brms", "R, brms, rstan", "posterior", _BAYESIAN | {"student_t"}
     ),
-    "stan": Entry("bridge.engines.stan:Stan", "CmdStan or PyStan", "posterior", _BAYESIAN),
+    "stan": Entry(
+        "bridge.engines.stan:Stan",
+        "CmdStan or PyStan",
+        "posterior",
+        frozenset(FEATURES) - {"classes"},
+    ),
     "fake": Entry(
         "bridge.engines.fake:Fake", "nothing (canned draws)", "posterior", _BAYESIAN | {"student_t"}
     ),

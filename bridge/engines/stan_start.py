@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from bridge import by_group
+from bridge.starting import column_size
 
 _CENTRED_ABOVE = 0.5
+_SMALL = 0.02  # how far from zero a correlation may start where others are functions
 
 
 def choose_centred(
@@ -76,13 +79,9 @@ def reliability(
 
 
 def initial_points(
-    start: dict[str, np.ndarray],
-    chains: int,
-    seed: int,
-    centred: np.ndarray,
-    block: np.ndarray,
+    start: dict[str, np.ndarray], chains: int, seed: int, data: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """Make starting points of the Stan program, a little apart from each other.
+    """Make starting points of the Stan programs, a little apart from each other.
 
     Parameters
     ----------
@@ -92,19 +91,20 @@ def initial_points(
         How many points.
     seed : int
         The same seed gives the same points.
-    centred : ndarray of int, shape (q,)
-        Which effects are sampled as they are.
-    block : ndarray of int, shape (q,)
-        Which effects are correlated: those of one number.
+    data : mapping
+        The data block, as `bridge.engines.stan_data.stan_data` makes it.
 
     Returns
     -------
     list of dict
-        gamma (p,), delta (k,), sd (q,), cpc (n_rho,) and raw (q, J), a dict a chain.
+        A dict a chain, with a value for every parameter of the general program (the plain one
+        reads a part of it): level-2 functions near
+        the constant SDs and correlations, associations near zero, nu 10.
     """
     rng = np.random.default_rng(seed)
-    block = np.asarray(block)
-    n_rho = sum(int(np.sum(block[:a] == block[a])) for a in range(len(block)))
+    varies = {(int(a) - 1, int(b) - 1) for a, b in data["kappa_pair"]}
+    constant = [a for a in range(len(start["sd"])) if (a, a) not in varies]
+    n_cpc, n_free = _correlations(np.asarray(data["block"]), varies)
     points = []
     for _ in range(chains):
         sd = start["sd"] * np.exp(rng.normal(0, 0.1, len(start["sd"])))
@@ -113,7 +113,59 @@ def initial_points(
             name: start[name] + start[f"{name}_step"] * rng.normal(size=start[name].shape)
             for name in ("gamma", "delta")
         }
-        point |= {"sd": sd, "cpc": rng.uniform(-0.1, 0.1, n_rho)}
-        point["raw"] = np.where(np.asarray(centred)[:, None] == 1, effects, effects / sd[:, None])
+        point |= {"sd": sd[constant], "cpc": rng.uniform(-0.1, 0.1, n_cpc)}
+        point["free_rho"] = rng.uniform(-_SMALL, _SMALL, n_free)
+        point["kappa"] = _kappa(sd, data, rng)
+        point["lambda"] = _lambda(sd, data, rng)
+        point["nu"] = np.full(data["t_effects"], 10.0)
+        point["mixing"] = np.exp(rng.normal(0, 0.1, data["t_effects"] * data["J"]))
+        spread = _group_sds(sd, point["kappa"], data)
+        if data["t_effects"]:
+            spread = spread * np.sqrt(point["mixing"])
+        point["raw"] = np.where(data["centred"][:, None] == 1, effects, effects / spread)
         points.append(point)
     return points
+
+
+def _correlations(block: np.ndarray, varies: set[tuple[int, int]]) -> tuple[int, int]:
+    """Return how many correlations the program takes as partial ones, and how many as they are."""
+    among = {block[a] for a, b in varies if a != b}
+    pairs = [(a, b) for a in range(len(block)) for b in range(a) if block[a] == block[b]]
+    free = [pair for pair in pairs if block[pair[0]] in among]
+    return len(pairs) - len(free), len([pair for pair in free if pair not in varies])
+
+
+def _kappa(sd: np.ndarray, data: Mapping[str, Any], rng: np.random.Generator) -> np.ndarray:
+    """Return coefficients whose functions are near constant SDs and correlations of zero."""
+    H, pairs = data["H"], data["kappa_pair"] - 1
+    kappa = np.zeros(len(pairs))
+    step = 0.1 / column_size(H)
+    for a, b in dict.fromkeys(map(tuple, pairs)):
+        own = (pairs == (a, b)).all(axis=1)
+        if a == b:
+            level = np.full(len(H), 2 * np.log(sd[a]))
+            kappa[own] = np.linalg.lstsq(H[:, own], level, rcond=None)[0]
+        else:
+            # far from matrices that are not positive definite
+            step[own] *= _SMALL / 0.1 / len(H[0, own])
+    found: np.ndarray = kappa + step * rng.uniform(-1, 1, len(pairs))
+    return found
+
+
+def _lambda(sd: np.ndarray, data: Mapping[str, Any], rng: np.random.Generator) -> np.ndarray:
+    """Return associations near zero, by how far the effects reach."""
+    unit = np.ones(data["qu"]) if data["standardised"] else sd[: data["qu"]]
+    units = np.concatenate([unit, unit**2])[: data["latent"] * data["qu"]]
+    found: np.ndarray = rng.uniform(-0.1, 0.1, len(units)) / units
+    return found
+
+
+def _group_sds(sd: np.ndarray, kappa: np.ndarray, data: Mapping[str, Any]) -> np.ndarray:
+    """Return the SD of every effect in every group (q, J)."""
+    found: np.ndarray = np.tile(sd[:, None], data["J"])
+    pairs = data["kappa_pair"] - 1
+    for a in range(len(sd)):
+        own = (pairs == a).all(axis=1)
+        if own.any():
+            found[a] = np.exp(0.5 * data["H"][:, own] @ kappa[own])
+    return found

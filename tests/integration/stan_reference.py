@@ -1,4 +1,4 @@
-"""The model of stan/location_scale.stan in plain NumPy, brute force: explicit T, every Jacobian.
+"""The models of both Stan programs in plain NumPy, brute force: explicit T, every Jacobian.
 
 Nothing here follows the program's own road: correlations come from partial ones by recursion
 (not through a Cholesky factor), the effects from conditional normals, and the density of the
@@ -9,12 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import special, stats
-
-from bridge.resources import path
-
-
-def program_text() -> str:
-    return path("stan/location_scale.stan").read_text()
 
 
 def pairs(block: np.ndarray) -> list[tuple[int, int]]:
@@ -141,7 +135,165 @@ def make_data(
         "sd_prior_kind": np.ones(q, int),
         "sd_prior": np.column_stack([np.full(q, 3.0), np.linspace(1, 2, q)]).reshape(q, 2),
         "lkj": np.full(q, lkj),
+        "n_sd": q, "t_effects": 0, "nu_prior": np.array([2.0, 0.1]),
+        "latent": 0, "standardised": 1, **flat_priors("lambda", 0),
+        "n_kappa": 0, "kappa_pair": np.zeros((0, 2), int), "H": np.zeros((groups, 0)),
+        **flat_priors("kappa", 0),
     }  # fmt: skip
+
+
+def flat_priors(name: str, count: int) -> dict:
+    return {f"{name}_prior_kind": np.zeros(count, int), f"{name}_prior": np.zeros((count, 3))}
+
+
+# --- the general program ------------------------------------------------------------------------
+def extended(
+    data: dict,
+    *,
+    t_effects: bool = False,
+    latent: int = 0,
+    standardised: bool = True,
+    functions: dict[tuple[int, int], int] | None = None,
+    seed: int = 2,
+) -> dict:
+    """Data with more structure; ``functions`` gives how many terms the function of (a, b) has."""
+    rng = np.random.default_rng(seed)
+    functions = functions or {}
+    pairs_of = [(a + 1, b + 1) for (a, b), count in functions.items() for _ in range(count)]
+    H = rng.normal(size=(data["J"], len(pairs_of)))
+    constant = [a for a in range(len(data["block"])) if (a, a) not in functions]
+    n_lambda = latent * data["qu"]
+    more = {
+        "t_effects": int(t_effects), "latent": latent, "standardised": int(standardised),
+        "n_sd": len(constant), "sd_prior_kind": data["sd_prior_kind"][constant],
+        "sd_prior": data["sd_prior"][constant],
+        "n_kappa": len(pairs_of), "kappa_pair": np.array(pairs_of, int).reshape(-1, 2), "H": H,
+    }  # fmt: skip
+    for name, count in (("lambda", n_lambda), ("kappa", len(pairs_of))):
+        more[f"{name}_prior_kind"] = np.arange(count) % 3
+        more[f"{name}_prior"] = np.column_stack(
+            [np.full(count, 4.0), np.linspace(-0.2, 0.3, count), np.full(count, 0.8)]
+        )
+    return data | more
+
+
+def varying(data: dict) -> set[tuple[int, int]]:
+    return {(int(a) - 1, int(b) - 1) for a, b in data["kappa_pair"]}
+
+
+def free_pairs(data: dict) -> list[tuple[int, int]]:
+    """Constant correlations of blocks where another correlation is a function."""
+    block, functions = data["block"], varying(data)
+    among = {block[a] for a, b in functions if a != b}
+    return [p for p in pairs(block) if block[p[0]] in among and p not in functions]
+
+
+def cpc_block(data: dict) -> np.ndarray:
+    """Blocks of which those with a function among their correlations are taken apart."""
+    block = data["block"].copy()
+    among = {block[a] for a, b in varying(data) if a != b}
+    for a in range(len(block)):
+        if block[a] in among:
+            block[a] = 1000 + a
+    return block
+
+
+def covariances(data: dict, point: dict) -> np.ndarray:
+    """T of every group [J, q, q], without the mixing."""
+    q, constant = len(data["block"]), iter(point["sd"])
+    functions = varying(data)
+    sds = [None if (a, a) in functions else next(constant) for a in range(q)]
+    common = correlations(point["cpc"], cpc_block(data))
+    for (a, b), rho in zip(free_pairs(data), point["free_rho"], strict=True):
+        common[a, b] = common[b, a] = rho
+    found = np.empty((data["J"], q, q))
+    for j in range(data["J"]):
+        R, log_variance = common.copy(), np.zeros((q, q))
+        for (a, b), h, kappa in zip(data["kappa_pair"], data["H"][j], point["kappa"], strict=True):
+            log_variance[a - 1, b - 1] += h * kappa
+        sd = np.array([s if s else np.exp(log_variance[a, a] / 2) for a, s in enumerate(sds)])
+        for a, b in functions:
+            if a != b:
+                R[a, b] = R[b, a] = np.tanh(log_variance[a, b])
+        found[j] = R * np.outer(sd, sd)
+    return found
+
+
+def general_effects(data: dict, point: dict, T: np.ndarray) -> tuple[np.ndarray, float]:
+    """Effects [q, J], conditional on those before, and log |d effects / d raw|."""
+    effects, log_slope = np.array(point["raw"], dtype=float), 0.0
+    for j in range(data["J"]):
+        own = T[j] * (point["mixing"][j] if data["t_effects"] else 1.0)
+        for a in range(len(effects)):
+            if data["centred"][a] == 1:
+                continue
+            weights = np.linalg.solve(own[:a, :a], own[:a, a])
+            spread = np.sqrt(own[a, a] - own[:a, a] @ weights)
+            effects[a, j] = effects[:a, j] @ weights + spread * point["raw"][a, j]
+            log_slope += np.log(spread)
+    return effects, log_slope
+
+
+def general_log_density(data: dict, point: dict) -> float:
+    """Log density of all parameters of the general program, every constant kept."""
+    block, qu = data["block"], data["qu"]
+    T = covariances(data, point)
+    effects, total = general_effects(data, point, T)
+    for j in range(data["J"] if len(block) else 0):
+        w = point["mixing"][j] if data["t_effects"] else 1.0
+        zero = np.zeros(len(block))
+        total += stats.multivariate_normal.logpdf(effects[:, j], zero, w * T[j])
+        if data["t_effects"]:
+            half = point["nu"][0] / 2
+            total += stats.invgamma.logpdf(w, half, scale=half)
+    if data["t_effects"]:
+        nu = stats.gamma(data["nu_prior"][0], scale=1 / data["nu_prior"][1])
+        total += float(nu.logpdf(point["nu"][0]) - nu.logsf(1.0))
+    total += _correlation_priors(data, point)
+    for i in range(data["N"]):
+        j = data["group"][i] - 1
+        mean = data["X"][i] @ point["gamma"] + data["Z"][i] @ effects[:qu, j]
+        log_variance = data["W"][i] @ point["delta"] + data["A"][i] @ effects[qu:, j]
+        u = effects[:qu, j]
+        if data["standardised"]:
+            u = u / np.sqrt(np.diag(T[j])[:qu])
+        log_variance += np.concatenate([u, u**2])[: data["latent"] * qu] @ point["lambda"]
+        total += stats.norm.logpdf(data["y"][i], mean, np.sqrt(np.exp(log_variance)))
+    for name in ("gamma", "delta", "lambda", "kappa"):
+        rows = zip(data[f"{name}_prior_kind"], data[f"{name}_prior"], point[name], strict=True)
+        total += sum(prior(*row) for row in rows)
+    rows = zip(data["sd_prior_kind"], data["sd_prior"], point["sd"], strict=True)
+    return float(total + sum(sd_prior(*row) for row in rows))
+
+
+def _correlation_priors(data: dict, point: dict) -> float:
+    block, apart = data["block"], cpc_block(data)
+    R = correlations(point["cpc"], apart)
+    total = log_jacobian_of_correlations(point["cpc"], apart)
+    for number in np.unique(apart):
+        members = np.flatnonzero(apart == number)
+        if len(members) > 1:
+            total += log_lkj(R[np.ix_(members, members)], data["lkj"][members[0]])
+    for (a, _), rho in zip(free_pairs(data), point["free_rho"], strict=True):
+        shape = data["lkj"][a] - 1 + np.sum(block == block[a]) / 2
+        total += stats.beta.logpdf(rho, shape, shape, loc=-1, scale=2)
+    return total
+
+
+def general_point(data: dict, rng: np.random.Generator) -> dict:
+    """A random point whose matrices are all positive definite."""
+    while True:
+        point = random_point(data, rng) | {
+            "sd": rng.lognormal(-0.3, 0.6, data["n_sd"]),
+            "cpc": rng.uniform(-0.9, 0.9, len(pairs(cpc_block(data)))),
+            "free_rho": rng.uniform(-0.7, 0.7, len(free_pairs(data))),
+            "nu": 1 + rng.gamma(2, 5, data["t_effects"]),
+            "mixing": rng.lognormal(0, 0.5, data["t_effects"] * data["J"]),
+            "lambda": rng.normal(0, 0.3, data["latent"] * data["qu"]),
+            "kappa": rng.normal(0, 0.3, data["n_kappa"]),
+        }
+        if np.linalg.eigvalsh(covariances(data, point)).min(initial=1.0) > 1e-6:
+            return point
 
 
 def random_point(data: dict, rng: np.random.Generator) -> dict:

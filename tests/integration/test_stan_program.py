@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from bridge.engines import stan_backends
+from bridge.engines.stan_program import PLAIN, program_text
 from bridge.errors import EngineFailed, EngineNotInstalled, OptionError
 
 # pytest's importlib mode leaves a test's own folder out of the path
@@ -39,7 +40,7 @@ PRIOR = {"location": [0.3, -0.2, 0.1], "scale": [1.5, 0.7, 2.0]}
 
 @pytest.fixture(scope="module")
 def program() -> str:
-    return reference.program_text()
+    return program_text(PLAIN)
 
 
 def assert_same_density(program: str, data: dict, seed: int, points: int = 20) -> None:

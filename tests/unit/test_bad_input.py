@@ -230,9 +230,22 @@ BAD: dict[str, tuple[type[BridgeError], Callable[[], object]]] = {
         errors.EngineRefusal,
         fitted(engine="nlme", parts={"random_effects": "student_t"}),
     ),
-    "stan Student-t": (
+    "stan classes": (
         errors.EngineRefusal,
-        fitted(engine="stan", parts={"random_effects": "student_t"}),
+        fitted(engine="stan", parts={"random_effects": "classes", "classes": 2}),
+    ),
+    "Student-t without effects": (
+        errors.SpecError,
+        fitted("y ~ x", "~ 1", engine="stan", parts={"random_effects": "student_t"}),
+    ),
+    "prior on the SD of a function": (
+        errors.PriorError,
+        fitted(
+            "y ~ 1 + (1 | g)",
+            "~ 1",
+            engine="stan",
+            parts={"level2": "~ 1", "priors": {"sd_u": "half_normal(1)"}},
+        ),
     ),
     "brms association": (
         errors.EngineRefusal,

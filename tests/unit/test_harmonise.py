@@ -29,7 +29,7 @@ LABELS = ["d", "a", "c", "b"]
 STAN_STATS = ["divergent", "tree_depth", "energy", "accept_stat", "step_size", "n_leapfrog", "lp"]
 
 
-def frame() -> pd.DataFrame:
+def example() -> pd.DataFrame:
     rng = np.random.default_rng(8)
     group = np.tile(range(J), 5)
     return pd.DataFrame(
@@ -43,9 +43,16 @@ def frame() -> pd.DataFrame:
     )
 
 
-def plan(engine: str, mean: str = MEAN, variance: str = VARIANCE, **parts: Any) -> Plan:
+def plan(
+    engine: str,
+    mean: str = MEAN,
+    variance: str = VARIANCE,
+    frame: pd.DataFrame | None = None,
+    **parts: Any,
+) -> Plan:
+    data = example() if frame is None else frame
     options = {} if engine in ("lme4", "nlme") else {"chains": C, "draws": D, "seed": 1}
-    return ModelSpec(mean, variance, **parts).translate(engine, frame(), **options)
+    return ModelSpec(mean, variance, **parts).translate(engine, data, **options)
 
 
 def numbers(*shape: int, start: float = 0.0) -> np.ndarray:
@@ -148,10 +155,10 @@ def test_what_every_result_says() -> None:
     assert ModelSpec.from_dict(json.loads(attrs["spec"])) == made.design.spec
     constant = result.idata["constant_data"]
     np.testing.assert_array_equal(
-        constant["variance_effect_design"].sel(variance_effect="v:w"), frame()["w"]
+        constant["variance_effect_design"].sel(variance_effect="v:w"), example()["w"]
     )
     np.testing.assert_array_equal(
-        constant["g"].values[constant["group_index"].values], frame()["g"].to_numpy()
+        constant["g"].values[constant["group_index"].values], example()["g"].to_numpy()
     )
 
 
@@ -285,6 +292,43 @@ def test_stan_draws_keep_their_scale() -> None:
     assert set(result.idata["sample_stats"].data_vars) == {
         "diverging", "tree_depth", "energy", "acceptance_rate", "step_size", "n_steps", "lp",
     }  # fmt: skip
+
+
+def test_stans_associations_functions_and_degrees_of_freedom() -> None:
+    made = plan(
+        "stan", "y ~ 1 + (1 + x | g)", "~ 1 + (1 | g)", association="linear",
+        level2={"tau[u:x,u:x]": "~ f2"}, random_effects="student_t",
+        frame=example().assign(f2=np.where(example()["g"] == "c", 1.0, 0.0)),
+    )  # fmt: skip
+    values = {
+        "draws": {
+            "gamma": numbers(1, start=10), "delta": numbers(1, start=20),
+            "sd": numbers(2, start=1), "rho": numbers(1) / 10, "lambda": numbers(2, start=3),
+            "kappa": numbers(2, start=4), "nu": numbers(1, start=5),
+            "mixing": numbers(J), "effects": numbers(3, J, start=30),
+        },
+        "sampler": dict.fromkeys(STAN_STATS, numbers()),
+    }  # fmt: skip
+    given = values["draws"]
+    result = registry.get("stan").harmonise(RawFit(values, {}), made)
+    assert list(result.estimates["parameter"]) == [
+        "gamma[Intercept]", "delta[Intercept]", "lambda_[u:Intercept]", "lambda_[u:x]",
+        "tau[u:Intercept,u:Intercept]", "tau[v:Intercept,v:Intercept]", "rho[u:Intercept,u:x]",
+        "kappa[tau(u:x,u:x),Intercept]", "kappa[tau(u:x,u:x),f2]", "nu",
+    ]  # fmt: skip
+    for ours, theirs in {"lambda_": "lambda", "kappa": "kappa", "rho": "rho"}.items():
+        np.testing.assert_array_equal(posterior(result, ours), given[theirs])
+    np.testing.assert_array_equal(posterior(result, "nu"), given["nu"][..., 0])
+    np.testing.assert_allclose(posterior(result, "tau"), given["sd"] ** 2, rtol=1e-14)
+    scale = result.estimates.set_index("parameter")["scale"]
+    assert scale["lambda_[u:x]"] == "log variance per SD of u"
+    assert scale["kappa[tau(u:x,u:x),f2]"] == "log variance"
+    # T at a profile: draws are transformed one by one
+    log_variance = given["kappa"].sum(axis=-1)
+    T = result.level2(at={"f2": 1})
+    assert T.loc["u:x", "u:x"] == pytest.approx(np.exp(log_variance).mean())
+    covariance = given["rho"][..., 0] * given["sd"][..., 0] * np.exp(0.5 * log_variance)
+    assert T.loc["u:Intercept", "u:x"] == pytest.approx(covariance.mean())
 
 
 def test_stan_without_effects() -> None:

@@ -8,7 +8,7 @@ from scipy import stats
 import bridge
 from bridge.design import make_design
 from bridge.errors import OptionError
-from bridge.pointwise import INCLUDES, part_of, predictors, row_loglik
+from bridge.pointwise import INCLUDES, make_groups, part_of, predictors, row_loglik
 
 #: What is made here; tests/unit/test_by_draw.py has the marginal log-likelihood.
 OF_ROWS = tuple(name for name in INCLUDES if name != "marginal_log_likelihood")
@@ -163,3 +163,89 @@ def test_a_latent_association_is_in_the_log_variance(data, scale, level2):
         mean = (at["gamma"].values + u) @ [1, student["ses"]]
         expected = stats.norm.logpdf(student["mathach"], mean, np.exp(log_variance / 2))
         assert found[0, draw, row] == pytest.approx(expected, rel=1e-10)
+
+
+def drawn(design, rng, count=3):
+    """Draws of every parameter of a design, as a sampler's posterior holds them."""
+    import xarray as xr
+
+    from bridge import names
+
+    shape, J = (1, count), len(design.group_labels)
+    dims = {
+        "gamma": design.mean.labels,
+        "delta": design.variance.labels,
+        "lambda_": design.latent_terms,
+        "kappa": [names.kappa_label(*term) for term in design.kappa_terms],
+        "tau": [design.pair_label(pair) for pair in design.constant_tau_pairs],
+        "rho": [design.pair_label(pair) for pair in design.constant_rho_pairs],
+    }
+    data, coords = {}, {"chain": [0], "draw": np.arange(count)}
+    for name, labels in dims.items():
+        dim = names.VARIABLES[name][0]
+        values = 0.3 * rng.normal(size=(*shape, len(labels)))
+        data[name] = (("chain", "draw", dim), np.abs(values) + 0.1 if name == "tau" else values)
+        coords[dim] = list(labels)
+    for name, labels in (("u", design.mean_effects), ("v", design.variance_effects)):
+        dim = names.VARIABLES[name][1]
+        values = rng.normal(size=(*shape, J, len(labels)))
+        data[name] = (("chain", "draw", "school", dim), values)
+        coords |= {dim: list(labels), "school": list(design.group_labels)}
+    return xr.Dataset(data, coords)
+
+
+@pytest.mark.parametrize("latent_scale", ["standardised", "raw"])
+def test_an_association_enters_the_log_likelihood(data, latent_scale):
+    spec = bridge.ModelSpec(
+        "mathach ~ 1 + (1 + ses | school)", "~ 1 + (1 | school)",
+        association="quadratic", latent_scale=latent_scale,
+        level2={"tau[u:ses,u:ses]": "~ sector"},
+    )  # fmt: skip
+    design = make_design(spec, data)
+    posterior = drawn(design, np.random.default_rng(1))
+    found = make_groups(design, posterior, ("log_likelihood",), 1)["log_likelihood"]["mathach"]
+    for draw, row in ((0, 3), (2, 60)):
+        student, p = data.iloc[row], posterior.isel(chain=0, draw=draw)
+        school = str(int(student["school"]))
+        u, v = p["u"].sel(school=school).values, p["v"].sel(school=school).values
+        kappa = p["kappa"].values
+        sd = np.sqrt([p["tau"].values[0], np.exp(kappa[0] + kappa[1] * student["sector"])])
+        star = u / sd if latent_scale == "standardised" else u
+        mean = p["gamma"].values[0] + u @ [1, student["ses"]]
+        log_variance = p["delta"].values[0] + v[0] + p["lambda_"].values @ [*star, *star**2]
+        expected = stats.norm.logpdf(student["mathach"], mean, np.exp(log_variance / 2))
+        assert found.isel(chain=0, draw=draw, obs=row).item() == pytest.approx(expected)
+
+
+def test_log_prior_beside_level2_functions(data):
+    rho = "rho[u:Intercept,u:ses]"
+    spec = bridge.ModelSpec(
+        "mathach ~ 1 + (1 + ses | s | school)", "~ 1 + (1 | s | school)",
+        level2={rho: "~ sector", "tau[u:ses,u:ses]": "~ sector"},
+        priors={"rho": "lkj(2)", "kappa": "normal(0, 2)"},
+    )  # fmt: skip
+    design = make_design(spec, data)
+    posterior = drawn(design, np.random.default_rng(2))
+    found = make_groups(design, posterior, ("log_prior",), 1)["log_prior"]
+    assert list(found["effect"].values) == ["u:Intercept", "v:Intercept"]
+    np.testing.assert_allclose(found["kappa"], stats.norm.logpdf(posterior["kappa"], 0, 2))
+    # the marginal of LKJ(2) for three effects is beta(2.5, 2.5) on (-1, 1)
+    marginal = stats.beta(2.5, 2.5, loc=-1, scale=2).logpdf(posterior["rho"])
+    assert marginal.shape == (1, 3, 2)
+    np.testing.assert_allclose(found["rho"], marginal.sum(axis=-1))
+
+
+def test_the_table_of_priors_has_what_the_model_has(data):
+    spec = bridge.ModelSpec(
+        "mathach ~ 1 + (1 | school)", "~ 1 + (1 | school)", association="linear",
+        level2={"tau[u:Intercept,u:Intercept]": "~ sector"}, priors={"lambda_": "normal(0, 1)"},
+    )  # fmt: skip
+    table = spec.priors_in_use(data).set_index("parameter")
+    assert list(table.index) == [
+        "gamma[Intercept]", "delta[Intercept]", "lambda_[u:Intercept]", "sd[v:Intercept]",
+        "kappa[tau(u:Intercept,u:Intercept),Intercept]",
+        "kappa[tau(u:Intercept,u:Intercept),sector]",
+    ]  # fmt: skip
+    assert table.loc["lambda_[u:Intercept]"].tolist() == [
+        "normal(0, 1)", "log variance per SD of u", "user",
+    ]  # fmt: skip

@@ -155,6 +155,22 @@ def test_elements_override_their_kind() -> None:
     assert found.set_by_user == {"gamma", "gamma[x]", "rho", "sd_u[x]", "sd_v"}
 
 
+def test_priors_of_associations_and_level2_functions() -> None:
+    labels = ["tau(u:Intercept,u:Intercept),w", "rho(u:Intercept,v:Intercept),w"]
+    more: dict = {"latent_terms": ["u:Intercept", "u:Intercept^2"], "kappa_terms": labels}
+    found = resolve(Priors(), *ROW, **more)
+    assert [str(p) for p in found.lambda_ + found.kappa] == ["flat"] * 4
+    priors = Priors(
+        {"lambda_[u:Intercept^2]": "normal(0, 1)", f"kappa[{labels[1]}]": "student_t(3, 0, 1)"},
+        kappa="normal(0, 2)",
+    )
+    found = resolve(priors, *ROW, **more)
+    assert [str(p) for p in found.lambda_] == ["flat", "normal(0, 1)"]
+    assert [str(p) for p in found.kappa] == ["normal(0, 2)", "student_t(3, 0, 1)"]
+    with pytest.raises(PriorError, match="kappa, which this model does not have"):
+        resolve(Priors(kappa="flat"), *ROW)
+
+
 @pytest.mark.parametrize(
     ("key", "part"),
     [

@@ -110,9 +110,9 @@ def test_what_crosses_the_border_holds_safe_names(engine: str) -> None:
 
 
 def test_the_stan_program_never_changes() -> None:
-    from bridge import resources
+    from bridge.engines.stan_program import PLAIN, program_text
 
-    program = resources.path("stan/location_scale.stan").read_text(encoding="utf-8")
+    program = program_text(PLAIN)
     for mean, variance in MODELS:
         plan = translated(mean, variance, "stan")
         assert plan is not None

@@ -22,10 +22,10 @@ ABLE: list[tuple[dict[str, Any], list[str]]] = [
     ({"mean": "y ~ 1", "variance": "~ 1 + (1 | g)"}, ["agq", "brms", "stan"]),
     ({"mean": "y ~ x"}, ["agq", "brms", "stan"]),
     ({"mean": "y ~ 1 + (1 | s | g)", "variance": "~ 1 + (1 | s | g)"}, ["agq", "brms", "stan"]),
-    ({"mean": "y ~ 1 + (1 | g)", "random_effects": "student_t"}, ["brms"]),
+    ({"mean": "y ~ 1 + (1 | g)", "random_effects": "student_t"}, ["brms", "stan"]),
     ({"mean": "y ~ 1 + (1 | g)", "priors": {"gamma": "flat"}}, ["brms", "stan"]),
-    (BOTH | {"association": "linear"}, ["agq"]),
-    (BOTH | {"level2": "~ w"}, ["agq"]),
+    (BOTH | {"association": "linear"}, ["agq", "stan"]),
+    (BOTH | {"level2": "~ w"}, ["agq", "stan"]),
     (BOTH | {"random_effects": "classes", "classes": 2}, []),
 ]
 
@@ -56,7 +56,7 @@ def test_every_reason_is_given() -> None:
         "lme4 cannot do without random effects in the mean (mean: y ~ 1), and cannot model the "
         "residual variance (variance: ~ x), and cannot fit Student-t random effects "
         '(random_effects="student_t"), and cannot use priors (priors on gamma). '
-        "Engines that can: brms."
+        "Engines that can: brms, stan."
     )
 
 

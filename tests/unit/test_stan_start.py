@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from bridge.engines.stan_start import choose_centred, initial_points, reliability
@@ -27,6 +29,13 @@ def values(data: dict) -> dict[str, np.ndarray]:
     return starting_values(**{name: data[name] for name in ("y", "X", "W", "Z", "A", "group", "J")})
 
 
+def block_of(block: list[int], centred: list[int], J: int, **more: Any) -> dict[str, Any]:
+    """The part of a data block that starting points depend on."""
+    plain = {"t_effects": 0, "latent": 0, "standardised": 1, "H": np.zeros((J, 0))}
+    plain |= {"kappa_pair": np.zeros((0, 2), int), "J": J, "qu": 2}
+    return plain | {"block": np.array(block), "centred": np.array(centred, int)} | more
+
+
 def assert_usable(start: dict[str, np.ndarray]) -> None:
     assert all(np.isfinite(array).all() for array in start.values())
     assert (start["sd"] > 0).all()
@@ -37,7 +46,7 @@ def test_the_mean_may_have_no_effects() -> None:
     none = np.zeros((len(data["y"]), 0))
     start = values(data | {"X": none, "Z": none, "A": none})
     assert choose_centred(start, data["W"], none, data["group"], 8).shape == (0,)
-    (point,) = initial_points(start, 1, 1, np.zeros(0, int), np.zeros(0, int))
+    (point,) = initial_points(start, 1, 1, block_of([], [], 8))
     assert point["raw"].shape == (0, 8) and point["cpc"].shape == (0,)
 
 
@@ -62,17 +71,40 @@ def test_effects_are_centred_where_the_groups_say_much_about_them() -> None:
 def test_initial_points_differ_are_repeatable_and_mean_the_same_effects() -> None:
     data = simulated(groups=20, size=10)
     start = values(data)
-    block = np.array([1, 2, 1])
-    flat = initial_points(start, 3, 9, np.array([0, 0, 0]), block)
-    mixed = initial_points(start, 3, 9, np.array([1, 0, 1]), block)
-    assert [set(point) for point in flat] == [{"gamma", "delta", "sd", "cpc", "raw"}] * 3
+    block = [1, 2, 1]
+    flat = initial_points(start, 3, 9, block_of(block, [0, 0, 0], 20))
+    mixed = initial_points(start, 3, 9, block_of(block, [1, 0, 1], 20))
     for standard, centred in zip(flat, mixed, strict=True):
         assert_usable(standard)
         assert standard["cpc"].shape == (1,) and abs(standard["cpc"][0]) < 1
         expected = standard["raw"] * np.where([1, 0, 1], standard["sd"], 1.0)[:, None]
         np.testing.assert_allclose(centred["raw"], expected, rtol=1e-12)
     assert len({point["sd"][0] for point in flat}) == 3
-    again = initial_points(start, 3, 9, np.array([0, 0, 0]), block)
+    again = initial_points(start, 3, 9, block_of(block, [0, 0, 0], 20))
     np.testing.assert_array_equal(flat[2]["raw"], again[2]["raw"])
     moved = [(point["gamma"] - start["gamma"]) / start["gamma_step"] for point in flat]
     assert np.abs(moved).max() < 5
+
+
+def test_level2_functions_start_near_constant_sds_and_student_t_near_normal() -> None:
+    data = simulated(groups=20, size=10)
+    start, rng = values(data), np.random.default_rng(1)
+    H = np.c_[np.ones(20), rng.normal(size=20), np.ones(20)]
+    block = block_of(
+        [1, 1, 1], [0, 1, 0], 20, H=H, kappa_pair=np.array([[1, 1], [1, 1], [3, 2]]),
+        t_effects=1, latent=2, standardised=0,
+    )  # fmt: skip
+    (point,) = initial_points(start, 1, 9, block)
+    (again,) = initial_points(start, 1, 9, block_of([1, 1, 1], [0, 0, 0], 20))
+    assert point["sd"].shape == (2,) and point["cpc"].shape == (0,)
+    assert point["free_rho"].shape == (2,) and point["kappa"].shape == (3,)
+    log_variance = H[:, :2] @ point["kappa"][:2]
+    np.testing.assert_allclose(log_variance, 2 * np.log(again["sd"][0]), atol=0.5)
+    assert np.abs(np.tanh(H[:, 2] * point["kappa"][2])).max() < 0.05
+    assert point["nu"] == [10.0] and point["mixing"].shape == (20,)
+    assert np.all(np.abs(np.log(point["mixing"])) < 0.5)
+    assert point["lambda"].shape == (4,)
+    # the same effects, whichever way they are sampled
+    spread = np.exp(0.5 * log_variance) * np.sqrt(point["mixing"])
+    (centred,) = initial_points(start, 1, 9, block | {"centred": np.array([1, 1, 1])})
+    np.testing.assert_allclose(point["raw"][0] * spread, centred["raw"][0], rtol=1e-12)

@@ -1,0 +1,100 @@
+"""The data block of our Stan programs, from a design."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bridge.design import Design
+from bridge.priors import Prior
+
+_COEFFICIENT = {"flat": 0, "normal": 1, "student_t": 2}
+_SD = {"flat": 0, "half_t": 1, "half_normal": 2, "exponential": 3}
+_LATENT = {None: 0, "linear": 1, "quadratic": 2}
+
+
+def stan_data(design: Design, centred: np.ndarray) -> dict[str, Any]:
+    """Return the data block of the general program; the plain one reads a part of it.
+
+    Parameters
+    ----------
+    design : Design
+        The model on its data.
+    centred : (q,) array of int
+        For each effect, 1 where the effect itself is sampled, 0 where it is standardised.
+    """
+    priors, spec = design.priors, design.spec
+    pairs, H = level2_design(design)
+    return {
+        "N": len(design.y),
+        "J": len(design.group_labels),
+        "p": len(design.mean.labels),
+        "k": len(design.variance.labels),
+        "qu": len(design.mean_effects),
+        "qv": len(design.variance_effects),
+        "y": design.y,
+        "X": design.mean.matrix,
+        "W": design.variance.matrix,
+        "Z": design.Z,
+        "A": design.A,
+        "group": design.group + 1,
+        "block": np.asarray(design.block, dtype=int) + 1,
+        "centred": np.asarray(centred, dtype=int),
+        **_coefficient_priors("gamma", priors.gamma),
+        **_coefficient_priors("delta", priors.delta),
+        "n_sd": len(priors.sd),
+        "sd_prior_kind": np.array([_SD[p.family] for p in priors.sd], dtype=int),
+        "sd_prior": np.array([_sd_row(p) for p in priors.sd]).reshape(len(priors.sd), 2),
+        "lkj": np.full(len(design.effects), priors.lkj),
+        "t_effects": int(spec.random_effects == "student_t"),
+        "nu_prior": np.array(priors.nu.parameters),
+        "latent": _LATENT[spec.association],
+        "standardised": int(spec.latent_scale == "standardised"),
+        **_coefficient_priors("lambda", priors.lambda_),
+        "n_kappa": H.shape[1],
+        "kappa_pair": pairs,
+        "H": H,
+        **_coefficient_priors("kappa", priors.kappa),
+    }
+
+
+def level2_design(design: Design) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the level-2 functions are of, and their predictors.
+
+    Returns
+    -------
+    pairs : (number of kappa, 2) array of int
+        For each coefficient the positions from 1 of the pair of effects, the later first.
+    H : (J, number of kappa) array
+        Its column.
+    """
+    pairs, columns = [], [np.zeros((len(design.group_labels), 0))]
+    for earlier, later in design.tau_pairs:
+        encoded = design.level2.get(design.element((earlier, later)))
+        if encoded is not None:
+            pairs += [(later + 1, earlier + 1)] * len(encoded.labels)
+            columns.append(encoded.matrix)
+    return np.array(pairs, dtype=int).reshape(len(pairs), 2), np.hstack(columns)
+
+
+def _coefficient_priors(name: str, priors: Sequence[Prior]) -> dict[str, np.ndarray]:
+    """Return the kinds, and (df, location, scale) of each prior; flat ones are not read."""
+    rows = []
+    for prior in priors:
+        p = prior.parameters
+        rows.append({"flat": (1.0, 0.0, 1.0), "normal": (1.0, *p), "student_t": p}[prior.family])
+    return {
+        f"{name}_prior_kind": np.array([_COEFFICIENT[p.family] for p in priors], dtype=int),
+        f"{name}_prior": np.array(rows, dtype=float).reshape(len(rows), 3),
+    }
+
+
+def _sd_row(prior: Prior) -> tuple[float, float]:
+    p = prior.parameters
+    if prior.family == "half_t":
+        return p[0], p[2]
+    if prior.family == "half_normal":
+        return 1.0, p[1]
+    return (1.0, p[0]) if prior.family == "exponential" else (1.0, 1.0)

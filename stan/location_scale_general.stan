@@ -1,0 +1,263 @@
+// The model of location_scale.stan with, where the data ask for it,
+//   Student-t     the effects of a group multiplied by sqrt(mixing[group]),
+//                 mixing ~ inv_gamma(nu / 2, nu / 2): multivariate t, sd and R those of its scale
+//   association   2 log sigma[i] gaining sum_a lambda[a] u*[a] (+ lambda[qu + a] u*[a]^2), where
+//                 u* is u over its sd (of the scale) or u itself
+//   level 2       2 log sd[a] and atanh R[a, b] equal to H * kappa, group by group
+// For the plain model it is a little slower than location_scale.stan, and has the same density.
+// delta and the SDs of v are on the log VARIANCE scale.
+// Every term is added with its constants; half priors are those of the whole line, not doubled.
+functions {
+#include functions/priors.stanfunctions
+#include functions/correlation_factor.stanfunctions
+  // The level-2 function of element (a, b), group by group.
+  vector level2_value(int a, int b, vector kappa, matrix H, array[,] int kappa_pair) {
+    vector[rows(H)] value = rep_vector(0, rows(H));
+    for (c in 1:rows(kappa)) {
+      if (kappa_pair[c, 1] == a && kappa_pair[c, 2] == b) value += kappa[c] * H[, c];
+    }
+    return value;
+  }
+  // SDs of the effects in each group; sd holds, in turn, those that do not vary between groups.
+  matrix group_sds(vector sd, vector kappa, matrix H, array[,] int kappa_pair,
+                   array[,] int varies) {
+    matrix[size(varies), rows(H)] S;
+    int n = 0;
+    for (a in 1:size(varies)) {
+      if (varies[a, a] == 1) {
+        S[a] = exp(0.5 * level2_value(a, a, kappa, H, kappa_pair)');
+      } else {
+        n += 1;
+        S[a] = rep_row_vector(sd[n], rows(H));
+      }
+    }
+    return S;
+  }
+  // Cholesky factors of the correlation matrices, element by element a row over groups.
+  // Where a group's matrix is not positive definite the point is rejected.
+  array[,] row_vector group_factors(vector cpc, vector free_rho, vector kappa, matrix H,
+                                    array[,] int kappa_pair, array[,] int varies,
+                                    array[] int block, array[] int own_block) {
+    int q = size(block);
+    int J = rows(H);
+    int n = 0;
+    matrix[q, q] constant_L = correlation_factor(cpc, own_block);
+    array[q, q] row_vector[J] L;
+    for (a in 1:q) {
+      for (b in 1:q) L[a, b] = rep_row_vector(constant_L[a, b], J);
+      if (own_block[a] < 0) {
+        row_vector[J] left = rep_row_vector(1, J); // what earlier effects leave of the variance
+        for (b in 1:(a - 1)) {
+          if (block[b] == block[a]) {
+            if (varies[a, b] == 1) {
+              L[a, b] = tanh(level2_value(a, b, kappa, H, kappa_pair)');
+            } else {
+              n += 1;
+              L[a, b] = rep_row_vector(free_rho[n], J);
+            }
+            for (c in 1:(b - 1)) if (block[c] == block[a]) L[a, b] -= L[a, c] .* L[b, c];
+            L[a, b] = L[a, b] ./ L[b, b];
+            left -= square(L[a, b]);
+          }
+        }
+        if (min(left) <= 0) reject("A correlation matrix of a group is not positive definite.");
+        L[a, a] = sqrt(left);
+      }
+    }
+    return L;
+  }
+  // Standardised innovations z, with effects S .* (L z) in each group; a centred row of raw is
+  // the effect itself.
+  matrix innovations(matrix raw, matrix S, array[,] row_vector L, array[] int block,
+                     array[] int centred) {
+    matrix[rows(raw), cols(raw)] z = raw;
+    for (a in 1:rows(raw)) {
+      if (centred[a] == 1) {
+        row_vector[cols(raw)] left = raw[a] ./ S[a];
+        for (b in 1:(a - 1)) if (block[b] == block[a]) left -= L[a, b] .* z[b];
+        z[a] = left ./ L[a, a];
+      }
+    }
+    return z;
+  }
+  // log |d z / d raw| of those innovations.
+  real innovations_jacobian(matrix S, array[,] row_vector L, array[] int centred) {
+    real lp = 0;
+    for (a in 1:rows(S)) if (centred[a] == 1) lp -= sum(log(S[a])) + sum(log(L[a, a]));
+    return lp;
+  }
+  // Effects of all groups from their innovations.
+  matrix group_effects(matrix z, matrix S, array[,] row_vector L, array[] int block) {
+    matrix[rows(z), cols(z)] effects;
+    for (a in 1:rows(z)) {
+      row_vector[cols(z)] standard = L[a, a] .* z[a];
+      for (b in 1:(a - 1)) if (block[b] == block[a]) standard += L[a, b] .* z[b];
+      effects[a] = S[a] .* standard;
+    }
+    return effects;
+  }
+  // What the effects of the mean add to the log variance of each group.
+  row_vector latent_value(vector lambda, matrix u) {
+    int qu = rows(u);
+    row_vector[cols(u)] value = lambda[1:qu]' * u;
+    if (rows(lambda) > qu) value += lambda[(qu + 1):(2 * qu)]' * square(u);
+    return value;
+  }
+#include functions/group_designs.stanfunctions
+}
+data {
+  int<lower=1> N; // level-1 units
+  int<lower=1> J; // groups
+  int<lower=0> p; // coefficients of the mean
+  int<lower=1> k; // coefficients of the log variance
+  int<lower=0> qu; // group effects in the mean
+  int<lower=0> qv; // group effects in the log variance
+  vector[N] y;
+  matrix[N, p] X;
+  matrix[N, k] W;
+  matrix[N, qu] Z;
+  matrix[N, qv] A;
+  array[N] int<lower=1, upper=J> group;
+  array[qu + qv] int<lower=1> block; // effects of one number are correlated, others independent
+  array[qu + qv] int<lower=0, upper=1> centred;
+  array[p] int<lower=0, upper=2> gamma_prior_kind; // 0 flat, 1 normal, 2 Student-t
+  matrix[p, 3] gamma_prior; // df, location, scale
+  array[k] int<lower=0, upper=2> delta_prior_kind;
+  matrix[k, 3] delta_prior;
+  int<lower=0, upper=qu + qv> n_sd; // effects whose SD is the same in all groups
+  array[n_sd] int<lower=0, upper=3> sd_prior_kind; // 0 flat, 1 half-t, 2 half-normal, 3 exponential
+  matrix[n_sd, 2] sd_prior; // df, scale; or unused, rate
+  vector<lower=0>[qu + qv] lkj; // eta of the block that the effect is in
+  int<lower=0, upper=1> t_effects; // 1 where the effects are Student-t
+  vector<lower=0>[2] nu_prior; // shape and rate of a gamma, cut off below at 1
+  int<lower=0, upper=2> latent; // association: 0 none, 1 linear, 2 with the squares
+  int<lower=0, upper=1> standardised; // whether u enters over its SD
+  array[latent * qu] int<lower=0, upper=2> lambda_prior_kind;
+  matrix[latent * qu, 3] lambda_prior;
+  int<lower=0> n_kappa; // coefficients of level-2 functions
+  array[n_kappa, 2] int<lower=1, upper=qu + qv> kappa_pair; // (a, b), b <= a: the function it is of
+  matrix[J, n_kappa] H; // its predictor
+  array[n_kappa] int<lower=0, upper=2> kappa_prior_kind;
+  matrix[n_kappa, 3] kappa_prior;
+}
+transformed data {
+  int q = qu + qv;
+  array[q, q] int varies = rep_array(0, q, q); // which elements are level-2 functions
+  for (c in 1:n_kappa) varies[kappa_pair[c, 1], kappa_pair[c, 2]] = 1;
+  // Partial correlations make a matrix of constants; where one of a block's correlations varies,
+  // its constant ones are sampled as they are. Its effects have an own_block below zero each.
+  array[q] int own_block = block;
+  for (a in 1:q) {
+    for (b in 1:q) {
+      for (c in 1:(b - 1)) if (block[b] == block[a] && varies[b, c] == 1) own_block[a] = -a;
+    }
+  }
+  int n_cpc = 0;
+  int n_free = 0;
+  for (a in 1:q) {
+    for (b in 1:(a - 1)) {
+      n_cpc += own_block[a] == own_block[b];
+      n_free += own_block[a] != own_block[b] && block[a] == block[b] && varies[a, b] == 0;
+    }
+  }
+  int n_rho = n_cpc + n_free;
+  // LKJ(eta) makes the partial correlations independent: (1 + cpc) / 2 ~ beta(shape, shape).
+  // Correlations as they are have the marginal of LKJ, that of the first partial correlation.
+  vector[n_cpc] shape;
+  vector[n_free] free_shape;
+  {
+    int n = 0;
+    int m = 0;
+    for (a in 1:q) {
+      int members = 0; // size of the block of a
+      int place = 0; // of b within the block
+      for (b in 1:q) members += block[b] == block[a];
+      for (b in 1:(a - 1)) {
+        if (own_block[b] == own_block[a]) {
+          n += 1;
+          place += 1;
+          shape[n] = lkj[a] + 0.5 * (members - 1 - place);
+        } else if (block[b] == block[a] && varies[a, b] == 0) {
+          m += 1;
+          free_shape[m] = lkj[a] + 0.5 * (members - 2);
+        }
+      }
+    }
+  }
+  // Each function is one sparse product, so that few vectors of length N are differentiated.
+  vector[N * (p + qu)] mean_value = to_vector(append_col(X, Z)');
+  vector[N * (k + qv)] log_sd_value = 0.5 * to_vector(append_col(W, A)');
+  array[N * (p + qu)] int mean_column = design_columns(group, p, q, 1, qu);
+  array[N * (k + qv)] int log_sd_column = design_columns(group, k, q, qu + 1, qv);
+  array[N + 1] int mean_start = design_starts(N, p + qu);
+  array[N + 1] int log_sd_start = design_starts(N, k + qv);
+}
+parameters {
+  vector[p] gamma;
+  vector[k] delta;
+  vector<lower=0>[n_sd] sd;
+  vector<lower=-1, upper=1>[n_cpc] cpc; // pairs (a, b), b < a, of one block, row by row
+  vector<lower=-1, upper=1>[n_free] free_rho;
+  matrix[q, J] raw;
+  vector<lower=1>[t_effects] nu;
+  vector<lower=0>[t_effects * J] mixing;
+  vector[latent * qu] lambda;
+  vector[n_kappa] kappa;
+}
+model {
+  matrix[q, J] sds = group_sds(sd, kappa, H, kappa_pair, varies);
+  matrix[q, J] S = sds; // given the mixing
+  if (t_effects) S = sds .* rep_matrix(sqrt(mixing)', q);
+  array[q, q] row_vector[J] L
+    = group_factors(cpc, free_rho, kappa, H, kappa_pair, varies, block, own_block);
+  matrix[q, J] z = innovations(raw, S, L, block, centred);
+  matrix[q, J] effects = group_effects(z, S, L, block);
+  vector[q * J] by_group = to_vector(effects);
+  vector[N] mu = rep_vector(0, N);
+  if (p + qu > 0) {
+    mu = csr_matrix_times_vector(N, p + q * J, mean_value, mean_column, mean_start,
+                                 append_row(gamma, by_group));
+  }
+  vector[N] log_sd = csr_matrix_times_vector(N, k + q * J, log_sd_value, log_sd_column,
+                                             log_sd_start, append_row(delta, by_group));
+  if (latent > 0) {
+    matrix[qu, J] u = effects[1:qu];
+    if (standardised) u = u ./ sds[1:qu];
+    log_sd += 0.5 * latent_value(lambda, u)[group]';
+  }
+  target += normal_lpdf(y | mu, exp(log_sd));
+  target += std_normal_lpdf(to_vector(z));
+  target += innovations_jacobian(S, L, centred);
+  target += beta_lpdf(0.5 * (1 + cpc) | shape, shape) - n_cpc * log2(); // d beta / d cpc
+  target += beta_lpdf(0.5 * (1 + free_rho) | free_shape, free_shape) - n_free * log2();
+  if (t_effects) {
+    target += inv_gamma_lpdf(mixing | 0.5 * nu[1], 0.5 * nu[1]);
+    target += gamma_lpdf(nu | nu_prior[1], nu_prior[2]) - gamma_lccdf(1 | nu_prior[1], nu_prior[2]);
+  }
+  target += sd_prior_lpdf(sd | sd_prior_kind, sd_prior);
+  target += coefficient_prior_lpdf(gamma | gamma_prior_kind, gamma_prior);
+  target += coefficient_prior_lpdf(delta | delta_prior_kind, delta_prior);
+  target += coefficient_prior_lpdf(lambda | lambda_prior_kind, lambda_prior);
+  target += coefficient_prior_lpdf(kappa | kappa_prior_kind, kappa_prior);
+}
+generated quantities {
+  vector[n_rho] rho; // correlations that do not vary between groups, pairs row by row
+  matrix[q, J] effects; // u, then v
+  {
+    int n = 0;
+    matrix[q, J] S = group_sds(sd, kappa, H, kappa_pair, varies);
+    if (t_effects) S = S .* rep_matrix(sqrt(mixing)', q);
+    array[q, q] row_vector[J] L
+      = group_factors(cpc, free_rho, kappa, H, kappa_pair, varies, block, own_block);
+    for (a in 1:q) {
+      for (b in 1:(a - 1)) {
+        if (block[b] == block[a] && varies[a, b] == 0) {
+          n += 1;
+          rho[n] = 0; // constant, so that any group has it
+          for (c in 1:b) rho[n] += L[a, c][1] * L[b, c][1];
+        }
+      }
+    }
+    effects = group_effects(innovations(raw, S, L, block, centred), S, L, block);
+  }
+}
