@@ -7,17 +7,7 @@
 functions {
 #include functions/priors.stanfunctions
 #include functions/correlation_factor.stanfunctions
-  // Standardised innovations z, with effects = diag(sd) L z; a centred row of raw is the effect itself.
-  matrix innovations(matrix raw, vector sd, matrix L, array[] int centred) {
-    matrix[rows(raw), cols(raw)] z = raw;
-    for (a in 1:rows(raw)) {
-      if (centred[a] == 1) {
-        z[a] = raw[a] / (sd[a] * L[a, a]);
-        if (a > 1) z[a] -= L[a, 1:(a - 1)] * z[1:(a - 1)] / L[a, a];
-      }
-    }
-    return z;
-  }
+#include functions/innovations.stanfunctions
 #include functions/group_designs.stanfunctions
 }
 data {

@@ -13,7 +13,8 @@ from bridge.engines import stan_backends
 from bridge.engines.base import SAMPLER_OPTIONS, Engine, Option, Plan, Progress, RawFit
 from bridge.engines.posterior import Draws, posterior_result
 from bridge.engines.stan_data import stan_data
-from bridge.engines.stan_program import choose_program, program_text
+from bridge.engines.stan_products import completed, without_rows
+from bridge.engines.stan_program import GROUPED, choose_program, program_text
 from bridge.engines.stan_start import choose_centred, initial_points
 from bridge.result import Result
 from bridge.starting import starting_values
@@ -47,8 +48,10 @@ class Stan(Engine):
         centred = choose_centred(
             start, design.variance.matrix, design.Z, design.group, len(design.group_labels)
         )
-        data = stan_data(design, centred)
-        program = program_text(choose_program(design))
+        data, chosen = stan_data(design, centred), choose_program(design)
+        if chosen == GROUPED:
+            data = without_rows(data, design)
+        program = program_text(chosen)
         native = "\n".join([*_header(design, centred, options), "", program])
         call = {"program": program, "data": data, "start": start}
         return Plan(self.name, design, options, native, call)
@@ -71,6 +74,8 @@ class Stan(Engine):
     def harmonise(self, raw: RawFit, plan: Plan) -> Result:
         """Label the draws, canonical already; SDs and correlations become covariances."""
         design, draws = plan.design, raw.values["draws"]
+        if choose_program(design) == GROUPED:
+            draws = completed(draws, plan.call["data"])
         shape = draws["delta"].shape[:2]
         size, groups = len(design.effects), len(design.group_labels)
         effects = draws.get("effects", np.zeros((*shape, size, groups)))

@@ -1,23 +1,27 @@
-"""Our two Stan programs: the plain model's, and one for all that the grammar adds to it."""
+"""Our Stan programs: the plain model's, by rows or by groups, and one for all that is added."""
 
 from __future__ import annotations
 
 import re
 
 from bridge.design import Design
+from bridge.engines.stan_products import constant_variance_function
 from bridge.resources import path
 
 PLAIN = "stan/location_scale.stan"
+GROUPED = "stan/group_variance.stan"
 GENERAL = "stan/location_scale_general.stan"
 
 _INCLUDE = re.compile(r"^#include (\S+)\n", flags=re.MULTILINE)
 
 
 def choose_program(design: Design) -> str:
-    """Return the place of the program for a model: the plain one wherever it can express it."""
+    """Return the place of the cheapest program that can express a model."""
     spec = design.spec
     plain = spec.random_effects == "normal" and spec.association is None and not design.level2
-    return PLAIN if plain else GENERAL
+    if not plain:
+        return GENERAL
+    return GROUPED if constant_variance_function(design) else PLAIN
 
 
 def program_text(relative: str) -> str:

@@ -123,6 +123,8 @@ def initial_points(
         if data["t_effects"]:
             spread = spread * np.sqrt(point["mixing"])
         point["raw"] = np.where(data["centred"][:, None] == 1, effects, effects / spread)
+        for a in np.flatnonzero(data["centred"][: len(data.get("between", ()))]):
+            point["raw"][a] += data["between"][a] @ point["gamma"]
         points.append(point)
     return points
 

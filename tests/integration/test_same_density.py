@@ -51,6 +51,10 @@ class Both:
         """Canonical log densities by our program."""
         centred = self.stan.call["data"]["centred"]
         at = [density.stan(point, centred) for point in self.points]
+        for found, _ in at:
+            # by groups, a centred effect is sampled with its part of the mean
+            for a, between in enumerate(self.stan.call["data"].get("between", ())):
+                found["raw"][a] += centred[a] * (between @ found["gamma"])
         values = stan_backends.log_density(
             self.stan.call["program"], self.stan.call["data"], [p for p, _ in at]
         )

@@ -12,7 +12,7 @@ import pytest
 
 from bridge import datasets
 from bridge.engines import registry
-from bridge.engines.stan_program import GENERAL, PLAIN, program_text
+from bridge.engines.stan_program import GENERAL, GROUPED, PLAIN, program_text
 from bridge.errors import EngineRefusal
 from bridge.spec import ModelSpec
 
@@ -110,7 +110,10 @@ def test_translation(name: str, engine: str, golden: Callable[[str, str], None])
     text = translated(name, engine)
     if engine == "stan":  # the program is a file of its own, and never changes
         text, _, program = text.partition("\n\n")
-        assert program == program_text(GENERAL if name in BEYOND else PLAIN)
+        # the golden file's first line names it
+        named = text.removeprefix("// ").split(",")[0]
+        assert named in (PLAIN, GROUPED, GENERAL) and (named == GENERAL) == (name in BEYOND)
+        assert program == program_text(named)
     golden(f"translations/{name}/{engine}.txt", text)
 
 

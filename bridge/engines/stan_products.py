@@ -1,0 +1,169 @@
+"""Where the variance function is constant within groups: Stan on sums of products by group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bridge import by_group
+from bridge.design import Design
+
+#: What stands for rows in the general data block.
+_ROWS = ("N", "y", "X", "Z", "W", "A", "group")
+
+
+def constant_variance_function(design: Design) -> bool:
+    """Tell whether no predictor and no effect of the log variance varies within a group."""
+    if design.spec.group is None:
+        return False
+    columns = np.hstack([design.variance.matrix, design.A])
+    of_group = np.zeros((len(design.group_labels), columns.shape[1]))
+    of_group[design.group] = columns
+    away = np.abs(columns - of_group[design.group]).max(axis=0)
+    return bool((away <= 1e-12 * np.abs(columns).max(axis=0)).all())
+
+
+def without_rows(data: Mapping[str, Any], design: Design) -> dict[str, Any]:
+    """Return a data block with sums of products by group in the place of the rows."""
+    return {k: v for k, v in data.items() if k not in _ROWS} | product_data(design)
+
+
+def product_data(design: Design) -> dict[str, Any]:
+    """Return what stands in the program's data block in the place of the rows.
+
+    Parameters
+    ----------
+    design : Design
+        N rows in J groups.
+
+    Returns
+    -------
+    dict
+        size (J,), gamma0 (p,) by least squares, and with r = y - X gamma0 the sums rr (J,),
+        Xr (J, p), XX (J, p * p), Zr (J, qu), ZX (qu, J, p), ZZ (qu, J, qu); between (qu, J, p),
+        what of the mean goes with each effect; W (J, k), A (J, qv).
+    """
+    X, Z, group, J = design.mean.matrix, design.Z, design.group, len(design.group_labels)
+    gamma0 = np.linalg.lstsq(X, design.y, rcond=None)[0]
+    r = (design.y - X @ gamma0)[:, None]
+    p = X.shape[1]
+
+    def sums(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        return by_group.products(left, right, group, J)
+
+    first = np.zeros(J, dtype=int)
+    first[group[::-1]] = np.arange(len(group))[::-1]
+    return {
+        "size": np.bincount(group, minlength=J).astype(float),
+        "gamma0": gamma0,
+        "rr": sums(r, r)[:, 0, 0],
+        "Xr": sums(X, r)[:, :, 0],
+        "XX": sums(X, X).reshape(J, p * p),
+        "Zr": sums(Z, r)[:, :, 0],
+        "ZX": np.moveaxis(sums(Z, X), 1, 0),
+        "ZZ": np.moveaxis(sums(Z, Z), 1, 0),
+        "between": _group_parts(design),
+        "W": design.variance.matrix[first],
+        "A": design.A[first],
+    }
+
+
+def _group_parts(design: Design) -> np.ndarray:
+    """Return for each effect of the mean what of X is its column times a constant of the group.
+
+    Returns
+    -------
+    (qu, J, p) array
+        The constants; a column of X goes with the first effect that it fits, zeros elsewhere.
+    """
+    X, Z, group, J = design.mean.matrix, design.Z, design.group, len(design.group_labels)
+    found = np.zeros((Z.shape[1], J, X.shape[1]))
+    taken = np.zeros(X.shape[1], dtype=bool)
+    for a in range(Z.shape[1]):
+        z = Z[:, a]
+        size = np.bincount(group, weights=z**2, minlength=J)
+        along = by_group.sums(X * z[:, None], group, J) / np.where(size > 0, size, 1.0)[:, None]
+        away = np.abs(X - along[group] * z[:, None]).max(axis=0)
+        fits = (away <= 1e-10 * np.abs(X).max(axis=0)) & ~taken
+        found[a][:, fits] = along[:, fits]
+        taken |= fits
+    return found
+
+
+# --- what the program leaves to be computed from its draws ----------------------------------
+def correlation_factors(cpc: np.ndarray, block: np.ndarray) -> np.ndarray:
+    """Return Cholesky factors of the correlations from canonical partial correlations.
+
+    Parameters
+    ----------
+    cpc : (..., n_rho) array
+        Of the pairs (a, b), b < a, of one block, row by row.
+    block : (q,) array of int
+        The block of each effect.
+
+    Returns
+    -------
+    (..., q, q) array
+    """
+    q = len(block)
+    found = np.zeros((*cpc.shape[:-1], q, q))
+    number = 0
+    for a in range(q):
+        left = np.ones(cpc.shape[:-1])
+        for b in range(a):
+            if block[b] == block[a]:
+                found[..., a, b] = cpc[..., number] * np.sqrt(left)
+                left = left * (1 - cpc[..., number] ** 2)
+                number += 1
+        found[..., a, a] = np.sqrt(left)
+    return found
+
+
+def completed(draws: Mapping[str, np.ndarray], data: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return draws with the effects and correlations that the other programs give themselves.
+
+    Parameters
+    ----------
+    draws : mapping
+        gamma, sd, cpc and raw, [chain, draw, ...]; those without elements may be absent.
+    data : mapping
+        The data block.
+    """
+    if "raw" not in draws:
+        return dict(draws)
+    block, centred, sd = data["block"], data["centred"], draws["sd"]
+    cpc = draws.get("cpc", np.zeros((*sd.shape[:-1], 0)))
+    raw = np.array(draws["raw"], dtype=float)
+    if "gamma" in draws:
+        for a in np.flatnonzero(centred[: data["qu"]]):
+            raw[..., a, :] -= draws["gamma"] @ data["between"][a].T
+    factor = correlation_factors(cpc, block)
+    matrix = factor @ np.swapaxes(factor, -1, -2)
+    pairs = [(a, b) for a in range(len(block)) for b in range(a) if block[a] == block[b]]
+    rho = [matrix[..., a, b] for a, b in pairs]
+    found = dict(draws) | {"effects": group_effects(raw, sd, factor, centred)}
+    return found | ({"rho": np.stack(rho, axis=-1)} if rho else {})
+
+
+def group_effects(
+    raw: np.ndarray, sd: np.ndarray, factor: np.ndarray, centred: np.ndarray
+) -> np.ndarray:
+    """Return the effects (..., q, J) from what was sampled.
+
+    Parameters
+    ----------
+    raw : (..., q, J) array
+        Effects where centred, else standardised innovations.
+    sd, factor : (..., q), (..., q, q) arrays
+        SDs, and Cholesky factors of the correlations.
+    centred : (q,) array of int
+    """
+    z = np.array(raw, dtype=float)
+    for a, is_centred in enumerate(centred):
+        if is_centred:
+            earlier = (factor[..., a, :a, None] * z[..., :a, :]).sum(axis=-2)
+            z[..., a, :] = (raw[..., a, :] / sd[..., a, None] - earlier) / factor[..., a, a, None]
+    found: np.ndarray = sd[..., None] * (factor @ z)
+    return found

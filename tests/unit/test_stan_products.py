@@ -1,0 +1,96 @@
+"""Sums of products by group say what the rows say; what the program leaves to Python."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bridge.design import Design, make_design
+from bridge.engines import stan_products as sp
+from bridge.spec import ModelSpec
+
+MEAN = "y ~ 1 + w + x + w:x + (1 + x | s | g)"
+
+
+def data() -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    g = rng.permutation(np.repeat(np.arange(12), rng.integers(2, 9, 12).sum() // 12))
+    x = rng.normal(size=len(g))
+    y = 1e4 + x + rng.normal(size=12)[g] + rng.normal(size=len(g))
+    return pd.DataFrame({"y": y, "x": x, "w": rng.normal(size=12)[g], "g": g})
+
+
+def design(variance: str = "~ 1 + w + (1 | s | g)", mean: str = MEAN) -> Design:
+    return make_design(ModelSpec(mean, variance), data())
+
+
+@pytest.mark.parametrize(
+    ("variance", "constant"),
+    [
+        ("~ 1", True),
+        ("~ 1 + w + (1 | g)", True),
+        ("~ 1 + w + (1 + w | g)", True),
+        ("~ 1 + x", False),
+        ("~ 1 + w + (0 + x | g)", False),
+    ],
+)
+def test_which_variance_functions_are_constant_within_groups(variance: str, constant: bool) -> None:
+    assert sp.constant_variance_function(design(variance)) is constant
+
+
+def test_without_groups_there_is_nothing_to_sum_by() -> None:
+    assert not sp.constant_variance_function(make_design(ModelSpec("y ~ 1 + x"), data()))
+
+
+def test_squares_by_group_are_those_of_the_rows() -> None:
+    made = design()
+    found = sp.product_data(made)
+    rng = np.random.default_rng(4)
+    gamma, u = found["gamma0"] + rng.normal(size=4), rng.normal(size=(2, 12))
+    step = gamma - found["gamma0"]
+    squares = found["rr"] + found["XX"] @ np.outer(step, step).ravel() - 2 * found["Xr"] @ step
+    for a in range(2):
+        cross = found["Zr"][:, a] - found["ZX"][a] @ step
+        squares += u[a] * (found["ZZ"][a][:, a] * u[a] - 2 * cross)
+        for b in range(a):
+            squares += 2 * u[a] * u[b] * found["ZZ"][a][:, b]
+    r = made.y - made.mean.matrix @ gamma - (made.Z * u[:, made.group].T).sum(axis=1)
+    np.testing.assert_allclose(squares, np.bincount(made.group, r**2), rtol=1e-10)
+    np.testing.assert_array_equal(found["size"], np.bincount(made.group))
+    np.testing.assert_array_equal(found["W"][made.group], made.variance.matrix)
+
+
+def test_a_centred_effect_takes_its_part_of_the_mean_along() -> None:
+    made = design()
+    H = sp.product_data(made)["between"]
+    assert list(made.mean.labels) == ["Intercept", "w", "x", "w:x"]
+    whole = sum(H[a][made.group] * made.Z[:, [a]] for a in range(2))
+    np.testing.assert_allclose(whole, made.mean.matrix, atol=1e-12)
+    assert (H[0][:, 2:] == 0).all() and (H[1][:, :2] == 0).all()
+    alone = make_design(ModelSpec("y ~ 1 + x + (0 + x | g)"), data())
+    assert (sp.product_data(alone)["between"][0][:, 0] == 0).all(), (
+        "the intercept is no multiple of x"
+    )
+
+
+def test_effects_from_what_was_sampled() -> None:
+    rng = np.random.default_rng(5)
+    block, sd = np.array([0, 1, 0]), np.array([2.0, 0.5, 1.5])
+    factor = sp.correlation_factors(np.array([[[0.6]]]), block)[0, 0]
+    np.testing.assert_allclose(factor @ factor.T, [[1, 0, 0.6], [0, 1, 0], [0.6, 0, 1]])
+    z = rng.normal(size=(3, 7))
+    effects = sd[:, None] * (factor @ z)
+    for centred in ([0, 0, 0], [1, 0, 0], [1, 1, 1], [0, 0, 1]):
+        raw = np.where(np.array(centred)[:, None] == 1, effects, z)
+        found = sp.group_effects(raw[None], sd[None], factor[None], np.array(centred))
+        np.testing.assert_allclose(found[0], effects, atol=1e-12)
+
+
+def test_partial_correlations_of_a_block_of_three() -> None:
+    cpc = np.array([0.3, -0.5, 0.8])
+    L = sp.correlation_factors(cpc, np.zeros(3, dtype=int))
+    R = L @ L.T
+    np.testing.assert_allclose(np.diag(R), 1.0)
+    partial = (R[1, 2] - R[0, 1] * R[0, 2]) / np.sqrt((1 - R[0, 1] ** 2) * (1 - R[0, 2] ** 2))
+    np.testing.assert_allclose([R[0, 1], R[0, 2], partial], cpc)
