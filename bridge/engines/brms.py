@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,13 @@ class Brms(Engine):
 
     def run(self, plan: Plan, progress: Progress) -> RawFit:
         """Run ``brm`` in the R worker."""
-        return run_r(plan, progress, "brms", "rstan")
+        raw = run_r(plan, progress, "brms", "rstan")
+        # warm-up and sampling of each chain, which run side by side, so many as there are cores
+        own = np.asarray(raw.values["elapsed"], dtype=float).reshape(-1, 2).sum(axis=1)
+        rounds = -(-len(own) // int(plan.options["cores"]))
+        sampling = float(np.sort(own)[::-1][:rounds].sum())
+        rest = max(raw.seconds["total"] - sampling, 0.0)
+        return replace(raw, seconds={**raw.seconds, "sampling": sampling, "compile": rest})
 
     def harmonise(self, raw: RawFit, plan: Plan) -> Result:
         """Double what is on the log SD, draw by draw; SDs and correlations to covariances."""
