@@ -94,3 +94,21 @@ def test_partial_correlations_of_a_block_of_three() -> None:
     np.testing.assert_allclose(np.diag(R), 1.0)
     partial = (R[1, 2] - R[0, 1] * R[0, 2]) / np.sqrt((1 - R[0, 1] ** 2) * (1 - R[0, 2] ** 2))
     np.testing.assert_allclose([R[0, 1], R[0, 2], partial], cpc)
+
+
+def test_draws_are_completed_with_effects_and_correlations() -> None:
+    """What was sampled is made from known effects, its part of the mean added; both come back."""
+    made, rng = design(), np.random.default_rng(6)
+    block, centred = np.array([1, 1, 1]), np.array([1, 0, 0])
+    data = sp.product_data(made) | {"block": block, "centred": centred, "qu": 2}
+    gamma, sd = rng.normal(size=(2, 5, 4)), np.exp(rng.normal(size=(2, 5, 3)))
+    cpc, z = np.tanh(rng.normal(size=(2, 5, 3))), rng.normal(size=(2, 5, 3, 12))
+    factor = sp.correlation_factors(cpc, block)
+    effects = sd[..., None] * (factor @ z)
+    raw = z.copy()
+    raw[..., 0, :] = effects[..., 0, :] + gamma @ data["between"][0].T
+    found = sp.completed({"gamma": gamma, "sd": sd, "cpc": cpc, "raw": raw}, data)
+    np.testing.assert_allclose(found["effects"], effects, atol=1e-10)
+    matrix = factor @ np.swapaxes(factor, -1, -2)
+    expected = [matrix[..., 1, 0], matrix[..., 2, 0], matrix[..., 2, 1]]
+    np.testing.assert_allclose(found["rho"], np.stack(expected, axis=-1), atol=1e-12)
