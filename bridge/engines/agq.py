@@ -265,7 +265,8 @@ def _warnings(found: Maximum) -> tuple[str, ...]:
         said.append(
             f"The level-2 covariance matrix is singular: rank {sum(found.ranks)} of "
             f"{sum(found.full_ranks)}. {' '.join(relations(found))} A fit held to that rank "
-            f"reaches the same log-likelihood ({found.loglik:.4f}); standard errors are given it."
+            f"reaches the same log-likelihood ({found.loglik:.4f}) to the accuracy of the nodes; "
+            "standard errors are given it."
         )
     if found.unidentified:
         labels = [parameter_table(design)[i][0] for i in found.unidentified]

@@ -30,7 +30,10 @@ _MOST_BLUR = 1e-3
 def full_or_lower_rank(
     problem: Problem, found: Climb, report: Report
 ) -> tuple[Problem, Climb, tuple[int, ...]]:
-    """Return the fit with T at the lowest rank that reaches the same log-likelihood."""
+    """Return the fit with T at the lowest rank that reaches the same log-likelihood.
+
+    The same, but for what doubling the nodes moves either by, up to a limit for each.
+    """
     if not isinstance(problem.law, CholeskyLaw):
         return problem, found, ()
     full = tuple(block.rank for block in blocks_of(problem.design))
