@@ -10,9 +10,10 @@ import asyncio
 import fcntl
 import json
 import os
+import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from importlib import import_module as _import  # the repository has a folder stan/ too
@@ -196,29 +197,62 @@ async def _services(model: str, settings: dict[str, Any], report: Callable[[byte
     known = arguments.function_arguments(name, models.import_services_extension_module(model))
     kind = arguments.Method["SAMPLE"]
     whole = {k: settings[k] if k in settings else arguments.lookup_default(kind, k) for k in known}
-    lines: list[bytes] = []
-    with tempfile.TemporaryDirectory(prefix="bridge-stan-") as folder:
-        path = os.path.join(folder, "socket")
-        open_ends: set[asyncio.Task[None]] = set()
+    # forked, as httpstan does it: the compiled model is loaded in the chain's own process
+    wrapper = stub._make_lazy_function_wrapper(name, model)
 
-        async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            open_ends.add(asyncio.current_task())  # type: ignore[arg-type]
-            while line := await reader.readline():
-                if b'"logger"' in line:
-                    report(line)
-                lines.append(line)
-            writer.close()
+    async def run(path: str) -> int:
+        function = partial(wrapper, path, **whole)
+        code: int = await asyncio.get_running_loop().run_in_executor(stub.executor, function)
+        return code
 
-        server = await asyncio.start_unix_server(listen, path, limit=_LONGEST_LINE)
-        async with server:
-            # forked, as httpstan does it: the compiled model is loaded in the chain's own process
-            function = partial(stub._make_lazy_function_wrapper(name, model), path, **whole)
-            code = await asyncio.get_running_loop().run_in_executor(stub.executor, function)
-            await asyncio.gather(*open_ends)
+    code, lines = await _listening(run, report)
     output = b"".join(lines)
     if code != 0:
         raise EngineFailed("; ".join(_messages(output)) or f"Stan ended with code {code}")
     return output
+
+
+async def _listening(
+    run: Callable[[str], Awaitable[int]], report: Callable[[bytes], None]
+) -> tuple[int, list[bytes]]:
+    """Return what a run that writes to a socket returns, and every line it wrote."""
+    lines: list[bytes] = []
+    ends: list[asyncio.Task[None]] = []
+
+    async def read(connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection, limit=_LONGEST_LINE)
+        while line := await reader.readline():
+            if b'"logger"' in line:
+                report(line)
+            lines.append(line)
+        writer.close()
+        await writer.wait_closed()
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = door.accept()
+            except BlockingIOError:
+                return
+            ends.append(asyncio.create_task(read(connection)))
+
+    loop = asyncio.get_running_loop()
+    with (
+        tempfile.TemporaryDirectory(prefix="bridge-stan-") as folder,
+        socket.socket(socket.AF_UNIX) as door,
+    ):
+        path = os.path.join(folder, "socket")
+        door.bind(path)
+        door.listen()
+        door.setblocking(False)
+        loop.add_reader(door, accept)
+        try:
+            code = await run(path)
+        finally:
+            loop.remove_reader(door)
+        accept()  # a short run can end before the loop has looked at the door
+        await asyncio.gather(*ends)
+    return code, lines
 
 
 def _arrays(

@@ -1,0 +1,42 @@
+"""What a chain of PyStan writes is read whole."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from bridge.engines.pystan_worker import _listening
+
+
+def test_a_run_that_ends_before_anybody_looks_is_read_whole() -> None:
+    async def run(path: str) -> int:
+        # connects, writes and ends without ever letting the event loop turn
+        for writer in range(4):
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(path)
+                connection.sendall(b'{"topic": "sample", "values": %d}\n' % writer * 3)
+        return 7
+
+    code, lines = asyncio.run(_listening(run, lambda line: None))
+    assert code == 7
+    assert sorted(lines) == sorted(
+        b'{"topic": "sample", "values": %d}\n' % writer for writer in range(4) for _ in range(3)
+    )
+
+
+def test_what_stan_logs_is_reported_while_it_runs() -> None:
+    heard: list[bytes] = []
+
+    async def run(path: str) -> int:
+        _, writer = await asyncio.open_unix_connection(path)
+        writer.write(b'{"topic": "logger", "values": ["info:Iteration: 1 / 2"]}\n')
+        await writer.drain()
+        while not heard:
+            await asyncio.sleep(0.001)
+        writer.close()
+        await writer.wait_closed()
+        return 0
+
+    code, lines = asyncio.run(asyncio.wait_for(_listening(run, heard.append), 10))
+    assert code == 0
+    assert heard == lines
