@@ -25,8 +25,8 @@ data {
   matrix[J, qu] Zr; // Z'r
   array[qu] matrix[J, p] ZX; // Z[, a]'X
   array[qu] matrix[J, qu] ZZ; // Z[, a]'Z
-  // A centred effect is sampled with its part of the mean between groups: between[a] * gamma + u[a].
-  array[qu] matrix[J, p] between; // Z[i, a] * between[a][j] are columns of X, or zeros
+  // A centred effect is sampled with its part of the mean between groups: between_mean[a] * gamma + u[a].
+  array[qu] matrix[J, p] between_mean; // Z[i, a] * between_mean[a][j] are columns of X, or zeros
   matrix[J, k] W;
   matrix[J, qv] A;
   array[qu + qv] int<lower=1> block; // effects of one number are correlated, others independent
@@ -73,7 +73,7 @@ transformed parameters {
 }
 model {
   matrix[q, J] own = raw;
-  for (a in 1:qu) if (centred[a] == 1 && p > 0) own[a] -= (between[a] * gamma)';
+  for (a in 1:qu) if (centred[a] == 1 && p > 0) own[a] -= (between_mean[a] * gamma)';
   matrix[q, J] z = innovations(own, sd, L, centred);
   matrix[q, J] effects = diag_pre_multiply(sd, L) * z;
   vector[p] step = gamma - gamma0;

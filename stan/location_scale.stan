@@ -2,13 +2,18 @@
 //   mean          y[i] ~ normal(mu[i], sigma[i]),  mu[i] = X[i] * gamma + Z[i] * u[group[i]]
 //   log variance  2 log sigma[i] = W[i] * delta + A[i] * v[group[i]]
 //   effects       (u[1..qu], v[1..qv]) of a group ~ N(0, diag(sd) R diag(sd)), R made of blocks
-// delta and the SDs of v are on the log VARIANCE scale.
+// delta and the SDs of v are on the log VARIANCE scale. A column of X or W that is a column of Z or A
+// times constants of the groups is folded into the groups' own coefficients, and a centred effect is
+// sampled with that part of the fixed function: raw = between * gamma + u.
+// The effects and the correlations are computed from the draws.
 // Every term is added with its constants; half priors are those of the whole line, not doubled.
 functions {
 #include functions/priors.stanfunctions
 #include functions/correlation_factor.stanfunctions
 #include functions/innovations.stanfunctions
 #include functions/group_designs.stanfunctions
+#include functions/fixed_parts.stanfunctions
+#include functions/rows.stanfunctions
 }
 data {
   int<lower=1> N; // level-1 units
@@ -17,12 +22,17 @@ data {
   int<lower=1> k; // coefficients of the log variance
   int<lower=0> qu; // group effects in the mean
   int<lower=0> qv; // group effects in the log variance
-  vector[N] y;
-  matrix[N, p] X;
-  matrix[N, k] W;
-  matrix[N, qu] Z;
-  matrix[N, qv] A;
-  array[N] int<lower=1, upper=J> group;
+  vector[N] y; // group by group
+  array[J + 1] int<lower=1, upper=N + 1> start; // first row of each group, and one beyond the last
+  array[qu] matrix[J, p] between_mean; // what of the mean goes with each effect, by group
+  array[qv] matrix[J, k] between_variance;
+  int<lower=0, upper=p> p_row;
+  array[p_row] int<lower=1, upper=p> row_gamma; // coefficients that no effect takes along
+  matrix[N, p_row + qu] X; // their columns, then those of the effects
+  int<lower=0, upper=k> k_row;
+  array[k_row] int<lower=1, upper=k> row_delta;
+  matrix[N, k_row + qv] W;
+  int<lower=0, upper=1> sparse; // 1 where the groups are small
   array[qu + qv] int<lower=1> block; // effects of one number are correlated, others independent
   array[qu + qv] int<lower=0, upper=1> centred;
   array[p] int<lower=0, upper=2> gamma_prior_kind; // 0 flat, 1 normal, 2 Student-t
@@ -35,6 +45,10 @@ data {
 }
 transformed data {
   int q = qu + qv;
+  array[qu] int u_rows; // of a matrix of effects
+  array[qv] int v_rows;
+  for (a in 1:qu) u_rows[a] = a;
+  for (a in 1:qv) v_rows[a] = qu + a;
   int n_rho = 0;
   for (a in 1:q) for (b in 1:(a - 1)) n_rho += block[a] == block[b];
   // LKJ(eta) makes the partial correlations independent: (1 + cpc) / 2 ~ beta(shape, shape).
@@ -54,13 +68,17 @@ transformed data {
       }
     }
   }
-  // Each function is one sparse product, so that few vectors of length N are differentiated.
-  vector[N * (p + qu)] mean_value = to_vector(append_col(X, Z)');
-  vector[N * (k + qv)] log_sd_value = 0.5 * to_vector(append_col(W, A)');
-  array[N * (p + qu)] int mean_column = design_columns(group, p, q, 1, qu);
-  array[N * (k + qv)] int log_sd_column = design_columns(group, k, q, qu + 1, qv);
-  array[N + 1] int mean_start = design_starts(N, p + qu);
-  array[N + 1] int log_sd_start = design_starts(N, k + qv);
+  matrix[N, k_row + qv] half_W = 0.5 * W;
+  array[sparse * N] int group;
+  if (sparse) for (j in 1:J) for (i in start[j]:(start[j + 1] - 1)) group[i] = j;
+  array[sparse * N * (p_row + qu)] int X_column = design_columns(group, p_row, qu);
+  array[sparse * N * (k_row + qv)] int W_column = design_columns(group, k_row, qv);
+  vector[sparse * N * (p_row + qu)] X_value;
+  vector[sparse * N * (k_row + qv)] W_value;
+  if (sparse) {
+    X_value = to_vector(X');
+    W_value = to_vector(half_W');
+  }
 }
 parameters {
   vector[p] gamma;
@@ -73,37 +91,20 @@ transformed parameters {
   matrix[q, q] L = correlation_factor(cpc, block);
 }
 model {
-  matrix[q, J] z = innovations(raw, sd, L, centred);
-  vector[q * J] effects = to_vector(diag_pre_multiply(sd, L) * z); // group by group
-  vector[N] mu = rep_vector(0, N);
-  if (p + qu > 0) {
-    mu = csr_matrix_times_vector(N, p + q * J, mean_value, mean_column, mean_start,
-                                 append_row(gamma, effects));
+  matrix[q, J] part = fixed_parts(between_mean, gamma, between_variance, delta, J);
+  matrix[q, J] z = innovations(without_parts(raw, part, centred), sd, L, centred);
+  matrix[q, J] value = diag_pre_multiply(sd, L) * z + part;
+  if (sparse) {
+    target += sparse_rows_lpdf(y | X_value, W_value, X_column, W_column, gamma[row_gamma],
+                               value[u_rows], delta[row_delta], value[v_rows]);
+  } else {
+    target += rows_lpdf(y | X, half_W, start, gamma[row_gamma], value[u_rows], delta[row_delta],
+                        value[v_rows]);
   }
-  vector[N] log_sd = csr_matrix_times_vector(N, k + q * J, log_sd_value, log_sd_column,
-                                             log_sd_start, append_row(delta, effects));
-  target += normal_lpdf(y | mu, exp(log_sd));
   target += std_normal_lpdf(to_vector(z));
   for (a in 1:q) if (centred[a] == 1) target += -J * log(sd[a] * L[a, a]); // d z / d raw
   target += beta_lpdf(0.5 * (1 + cpc) | shape, shape) - n_rho * log2(); // d beta / d cpc
   target += sd_prior_lpdf(sd | sd_prior_kind, sd_prior);
   target += coefficient_prior_lpdf(gamma | gamma_prior_kind, gamma_prior);
   target += coefficient_prior_lpdf(delta | delta_prior_kind, delta_prior);
-}
-generated quantities {
-  vector[n_rho] rho; // correlations, in the order of cpc
-  matrix[q, J] effects; // u, then v
-  {
-    int n = 0;
-    matrix[q, q] R = multiply_lower_tri_self_transpose(L);
-    for (a in 1:q) {
-      for (b in 1:(a - 1)) {
-        if (block[b] == block[a]) {
-          n += 1;
-          rho[n] = R[a, b];
-        }
-      }
-    }
-    effects = diag_pre_multiply(sd, L) * innovations(raw, sd, L, centred);
-  }
 }

@@ -104,6 +104,8 @@ functions {
     return value;
   }
 #include functions/group_designs.stanfunctions
+#include functions/fixed_parts.stanfunctions
+#include functions/rows.stanfunctions
 }
 data {
   int<lower=1> N; // level-1 units
@@ -112,12 +114,17 @@ data {
   int<lower=1> k; // coefficients of the log variance
   int<lower=0> qu; // group effects in the mean
   int<lower=0> qv; // group effects in the log variance
-  vector[N] y;
-  matrix[N, p] X;
-  matrix[N, k] W;
-  matrix[N, qu] Z;
-  matrix[N, qv] A;
-  array[N] int<lower=1, upper=J> group;
+  vector[N] y; // group by group
+  array[J + 1] int<lower=1, upper=N + 1> start; // first row of each group, and one beyond the last
+  array[qu] matrix[J, p] between_mean; // what of the mean goes with each effect, by group
+  array[qv] matrix[J, k] between_variance;
+  int<lower=0, upper=p> p_row;
+  array[p_row] int<lower=1, upper=p> row_gamma; // coefficients that no effect takes along
+  matrix[N, p_row + qu] X; // their columns, then those of the effects
+  int<lower=0, upper=k> k_row;
+  array[k_row] int<lower=1, upper=k> row_delta;
+  matrix[N, k_row + qv] W;
+  int<lower=0, upper=1> sparse; // 1 where the groups are small
   array[qu + qv] int<lower=1> block; // effects of one number are correlated, others independent
   array[qu + qv] int<lower=0, upper=1> centred;
   array[p] int<lower=0, upper=2> gamma_prior_kind; // 0 flat, 1 normal, 2 Student-t
@@ -142,6 +149,8 @@ data {
 }
 transformed data {
   int q = qu + qv;
+  array[qu] int u_rows; // of a matrix of effects
+  for (a in 1:qu) u_rows[a] = a;
   array[q, q] int varies = rep_array(0, q, q); // which elements are level-2 functions
   for (c in 1:n_kappa) varies[kappa_pair[c, 1], kappa_pair[c, 2]] = 1;
   // Partial correlations make a matrix of constants; where one of a block's correlations varies,
@@ -184,13 +193,18 @@ transformed data {
       }
     }
   }
-  // Each function is one sparse product, so that few vectors of length N are differentiated.
-  vector[N * (p + qu)] mean_value = to_vector(append_col(X, Z)');
-  vector[N * (k + qv)] log_sd_value = 0.5 * to_vector(append_col(W, A)');
-  array[N * (p + qu)] int mean_column = design_columns(group, p, q, 1, qu);
-  array[N * (k + qv)] int log_sd_column = design_columns(group, k, q, qu + 1, qv);
-  array[N + 1] int mean_start = design_starts(N, p + qu);
-  array[N + 1] int log_sd_start = design_starts(N, k + qv);
+  // An association enters as one more coefficient of each group, the effect of a column of ones.
+  matrix[N, k_row + qv + (latent > 0)] half_W = 0.5 * append_col(W, rep_matrix(1, N, latent > 0));
+  array[sparse * N] int group;
+  if (sparse) for (j in 1:J) for (i in start[j]:(start[j + 1] - 1)) group[i] = j;
+  array[sparse * N * (p_row + qu)] int X_column = design_columns(group, p_row, qu);
+  array[sparse * N * cols(half_W)] int W_column = design_columns(group, k_row, cols(half_W) - k_row);
+  vector[sparse * N * (p_row + qu)] X_value;
+  vector[sparse * N * cols(half_W)] W_value;
+  if (sparse) {
+    X_value = to_vector(X');
+    W_value = to_vector(half_W');
+  }
 }
 parameters {
   vector[p] gamma;
@@ -210,22 +224,24 @@ model {
   if (t_effects) S = sds .* rep_matrix(sqrt(mixing)', q);
   array[q, q] row_vector[J] L
     = group_factors(cpc, free_rho, kappa, H, kappa_pair, varies, block, own_block);
-  matrix[q, J] z = innovations(raw, S, L, block, centred);
+  matrix[q, J] part = fixed_parts(between_mean, gamma, between_variance, delta, J);
+  matrix[q, J] z = innovations(without_parts(raw, part, centred), S, L, block, centred);
   matrix[q, J] effects = group_effects(z, S, L, block);
-  vector[q * J] by_group = to_vector(effects);
-  vector[N] mu = rep_vector(0, N);
-  if (p + qu > 0) {
-    mu = csr_matrix_times_vector(N, p + q * J, mean_value, mean_column, mean_start,
-                                 append_row(gamma, by_group));
-  }
-  vector[N] log_sd = csr_matrix_times_vector(N, k + q * J, log_sd_value, log_sd_column,
-                                             log_sd_start, append_row(delta, by_group));
+  matrix[q, J] value = effects + part;
+  matrix[qv + (latent > 0), J] variance_value;
+  for (a in 1:qv) variance_value[a] = value[qu + a];
   if (latent > 0) {
-    matrix[qu, J] u = effects[1:qu];
-    if (standardised) u = u ./ sds[1:qu];
-    log_sd += 0.5 * latent_value(lambda, u)[group]';
+    matrix[qu, J] u = effects[u_rows];
+    if (standardised) u = u ./ sds[u_rows];
+    variance_value[qv + 1] = latent_value(lambda, u);
   }
-  target += normal_lpdf(y | mu, exp(log_sd));
+  if (sparse) {
+    target += sparse_rows_lpdf(y | X_value, W_value, X_column, W_column, gamma[row_gamma],
+                               value[u_rows], delta[row_delta], variance_value);
+  } else {
+    target += rows_lpdf(y | X, half_W, start, gamma[row_gamma], value[u_rows], delta[row_delta],
+                        variance_value);
+  }
   target += std_normal_lpdf(to_vector(z));
   target += innovations_jacobian(S, L, centred);
   target += beta_lpdf(0.5 * (1 + cpc) | shape, shape) - n_cpc * log2(); // d beta / d cpc
@@ -258,6 +274,8 @@ generated quantities {
         }
       }
     }
-    effects = group_effects(innovations(raw, S, L, block, centred), S, L, block);
+    matrix[q, J] part = fixed_parts(between_mean, gamma, between_variance, delta, J);
+    matrix[q, J] own = without_parts(raw, part, centred);
+    effects = group_effects(innovations(own, S, L, block, centred), S, L, block);
   }
 }

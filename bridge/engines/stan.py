@@ -14,7 +14,8 @@ from bridge.engines.base import SAMPLER_OPTIONS, Engine, Option, Plan, Progress,
 from bridge.engines.posterior import Draws, posterior_result
 from bridge.engines.stan_data import stan_data
 from bridge.engines.stan_products import completed, without_rows
-from bridge.engines.stan_program import GROUPED, choose_program, program_text
+from bridge.engines.stan_program import GENERAL, GROUPED, choose_program, program_text
+from bridge.engines.stan_rows import row_data
 from bridge.engines.stan_start import choose_centred, initial_points
 from bridge.result import Result
 from bridge.starting import starting_values
@@ -49,8 +50,7 @@ class Stan(Engine):
             start, design.variance.matrix, design.Z, design.group, len(design.group_labels)
         )
         data, chosen = stan_data(design, centred), choose_program(design)
-        if chosen == GROUPED:
-            data = without_rows(data, design)
+        data = without_rows(data, design) if chosen == GROUPED else row_data(data)
         program = program_text(chosen)
         native = "\n".join([*_header(design, centred, options), "", program])
         call = {"program": program, "data": data, "start": start}
@@ -74,7 +74,7 @@ class Stan(Engine):
     def harmonise(self, raw: RawFit, plan: Plan) -> Result:
         """Label the draws, canonical already; SDs and correlations become covariances."""
         design, draws = plan.design, raw.values["draws"]
-        if choose_program(design) == GROUPED:
+        if choose_program(design) != GENERAL:
             draws = completed(draws, plan.call["data"])
         shape = draws["delta"].shape[:2]
         size, groups = len(design.effects), len(design.group_labels)

@@ -9,9 +9,7 @@ import numpy as np
 
 from bridge import by_group
 from bridge.design import Design
-
-#: What stands for rows in the general data block.
-_ROWS = ("N", "y", "X", "Z", "W", "A", "group")
+from bridge.engines.stan_rows import ROWS, fold, part_of_fixed
 
 
 def constant_variance_function(design: Design) -> bool:
@@ -27,7 +25,7 @@ def constant_variance_function(design: Design) -> bool:
 
 def without_rows(data: Mapping[str, Any], design: Design) -> dict[str, Any]:
     """Return a data block with sums of products by group in the place of the rows."""
-    return {k: v for k, v in data.items() if k not in _ROWS} | product_data(design)
+    return {k: v for k, v in data.items() if k not in ROWS} | product_data(design)
 
 
 def product_data(design: Design) -> dict[str, Any]:
@@ -42,8 +40,8 @@ def product_data(design: Design) -> dict[str, Any]:
     -------
     dict
         size (J,), gamma0 (p,) by least squares, and with r = y - X gamma0 the sums rr (J,),
-        Xr (J, p), XX (J, p * p), Zr (J, qu), ZX (qu, J, p), ZZ (qu, J, qu); between (qu, J, p),
-        what of the mean goes with each effect; W (J, k), A (J, qv).
+        Xr (J, p), XX (J, p * p), Zr (J, qu), ZX (qu, J, p), ZZ (qu, J, qu); between_mean
+        (qu, J, p), what of the mean goes with each effect; W (J, k), A (J, qv).
     """
     X, Z, group, J = design.mean.matrix, design.Z, design.group, len(design.group_labels)
     gamma0 = np.linalg.lstsq(X, design.y, rcond=None)[0]
@@ -64,32 +62,10 @@ def product_data(design: Design) -> dict[str, Any]:
         "Zr": sums(Z, r)[:, :, 0],
         "ZX": np.moveaxis(sums(Z, X), 1, 0),
         "ZZ": np.moveaxis(sums(Z, Z), 1, 0),
-        "between": _group_parts(design),
+        "between_mean": fold(X, Z, group, J)[0],
         "W": design.variance.matrix[first],
         "A": design.A[first],
     }
-
-
-def _group_parts(design: Design) -> np.ndarray:
-    """Return for each effect of the mean what of X is its column times a constant of the group.
-
-    Returns
-    -------
-    (qu, J, p) array
-        The constants; a column of X goes with the first effect that it fits, zeros elsewhere.
-    """
-    X, Z, group, J = design.mean.matrix, design.Z, design.group, len(design.group_labels)
-    found = np.zeros((Z.shape[1], J, X.shape[1]))
-    taken = np.zeros(X.shape[1], dtype=bool)
-    for a in range(Z.shape[1]):
-        z = Z[:, a]
-        size = np.bincount(group, weights=z**2, minlength=J)
-        along = by_group.sums(X * z[:, None], group, J) / np.where(size > 0, size, 1.0)[:, None]
-        away = np.abs(X - along[group] * z[:, None]).max(axis=0)
-        fits = (away <= 1e-10 * np.abs(X).max(axis=0)) & ~taken
-        found[a][:, fits] = along[:, fits]
-        taken |= fits
-    return found
 
 
 # --- what the program leaves to be computed from its draws ----------------------------------
@@ -122,12 +98,12 @@ def correlation_factors(cpc: np.ndarray, block: np.ndarray) -> np.ndarray:
 
 
 def completed(draws: Mapping[str, np.ndarray], data: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return draws with the effects and correlations that the other programs give themselves.
+    """Return draws with the effects and the correlations that follow from them.
 
     Parameters
     ----------
     draws : mapping
-        gamma, sd, cpc and raw, [chain, draw, ...]; those without elements may be absent.
+        gamma, delta, sd, cpc and raw, [chain, draw, ...]; those without elements may be absent.
     data : mapping
         The data block.
     """
@@ -136,9 +112,8 @@ def completed(draws: Mapping[str, np.ndarray], data: Mapping[str, Any]) -> dict[
     block, centred, sd = data["block"], data["centred"], draws["sd"]
     cpc = draws.get("cpc", np.zeros((*sd.shape[:-1], 0)))
     raw = np.array(draws["raw"], dtype=float)
-    if "gamma" in draws:
-        for a in np.flatnonzero(centred[: data["qu"]]):
-            raw[..., a, :] -= draws["gamma"] @ data["between"][a].T
+    gamma = draws.get("gamma", np.zeros((*sd.shape[:-1], 0)))
+    raw -= part_of_fixed(data, gamma, draws["delta"])
     factor = correlation_factors(cpc, block)
     matrix = factor @ np.swapaxes(factor, -1, -2)
     pairs = [(a, b) for a in range(len(block)) for b in range(a) if block[a] == block[b]]

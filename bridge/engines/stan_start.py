@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bridge import by_group
+from bridge.engines.stan_rows import part_of_fixed
 from bridge.starting import column_size
 
 _CENTRED_ABOVE = 0.5
@@ -123,8 +124,8 @@ def initial_points(
         if data["t_effects"]:
             spread = spread * np.sqrt(point["mixing"])
         point["raw"] = np.where(data["centred"][:, None] == 1, effects, effects / spread)
-        for a in np.flatnonzero(data["centred"][: len(data.get("between", ()))]):
-            point["raw"][a] += data["between"][a] @ point["gamma"]
+        if "between_mean" in data:
+            point["raw"] += part_of_fixed(data, point["gamma"], point["delta"])
         points.append(point)
     return points
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import special, stats
 
+from bridge.engines.stan_rows import part_of_fixed, row_data
+
 
 def pairs(block: np.ndarray) -> list[tuple[int, int]]:
     q = len(block)
@@ -104,6 +106,15 @@ def log_density(data: dict, point: dict) -> float:
         total += sum(prior(*row) for row in rows)
     rows = zip(data["sd_prior_kind"], data["sd_prior"], point["sd"], strict=True)
     return float(total + sum(sd_prior(*row) for row in rows))
+
+
+def as_sampled(data: dict, points: list[dict]) -> tuple[dict, list[dict]]:
+    """The program's data block, and points with the parts that centred effects take along."""
+    block = row_data(data) | {k: data[k] for k in ("sparse",) if k in data}
+    return block, [
+        point | {"raw": point["raw"] + part_of_fixed(block, point["gamma"], point["delta"])}
+        for point in points
+    ]
 
 
 def make_data(

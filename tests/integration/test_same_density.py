@@ -12,6 +12,7 @@ import pytest
 import bridge
 from bridge.engines import stan_backends
 from bridge.engines.base import Plan
+from bridge.engines.stan_rows import part_of_fixed
 from bridge.engines.worker import shared
 
 # pytest's importlib mode leaves a test's own folder out of the path
@@ -52,9 +53,8 @@ class Both:
         centred = self.stan.call["data"]["centred"]
         at = [density.stan(point, centred) for point in self.points]
         for found, _ in at:
-            # by groups, a centred effect is sampled with its part of the mean
-            for a, between in enumerate(self.stan.call["data"].get("between", ())):
-                found["raw"][a] += centred[a] * (between @ found["gamma"])
+            # a centred effect is sampled with its part of the fixed function
+            found["raw"] += part_of_fixed(self.stan.call["data"], found["gamma"], found["delta"])
         values = stan_backends.log_density(
             self.stan.call["program"], self.stan.call["data"], [p for p, _ in at]
         )

@@ -65,11 +65,12 @@ def case_of(name: str) -> dict:
     return reference.extended(reference.make_data(block, qu, centred, **other), **more)
 
 
+@pytest.mark.parametrize("sparse", [0, 1])
 @pytest.mark.parametrize("name", CASES)
-def test_density_equals_numpy_with_every_constant(name: str, program: str) -> None:
-    data, rng = case_of(name), np.random.default_rng(len(name))
+def test_density_equals_numpy_with_every_constant(name: str, sparse: int, program: str) -> None:
+    data, rng = case_of(name) | {"sparse": sparse}, np.random.default_rng(len(name))
     at = [reference.general_point(data, rng) for _ in range(10)]
-    theirs = stan_backends.log_density(program, data, at)
+    theirs = stan_backends.log_density(program, *reference.as_sampled(data, at))
     ours = np.array([reference.general_log_density(data, point) for point in at])
     assert np.ptp(ours) > 1.0  # the points do differ
     np.testing.assert_allclose(theirs, ours, rtol=1e-9, atol=1e-8)
@@ -103,7 +104,7 @@ def test_a_matrix_that_is_not_positive_definite_is_rejected(program: str) -> Non
     data["H"] = np.ones_like(data["H"])
     point["kappa"] = np.array([1.0, 0.0])
     with pytest.raises(EngineFailed, match="not positive definite"):
-        stan_backends.log_density(program, data, [point])
+        stan_backends.log_density(program, *reference.as_sampled(data, [point]))
 
 
 # --- whole fits: with much information the posterior mean is near maximum likelihood --------------

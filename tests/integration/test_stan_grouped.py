@@ -13,6 +13,7 @@ from bridge.design import Design, make_design
 from bridge.engines import stan_backends, stan_products
 from bridge.engines.stan_data import stan_data
 from bridge.engines.stan_program import GROUPED, PLAIN, choose_program, program_text
+from bridge.engines.stan_rows import part_of_fixed, row_data
 from bridge.engines.stan_start import initial_points
 from bridge.spec import ModelSpec
 from bridge.starting import starting_values
@@ -59,15 +60,17 @@ def made(case: str) -> tuple[Design, dict[str, Any], list[dict[str, Any]]]:
 def test_sums_by_group_have_the_density_of_the_rows(case: str) -> None:
     design, rows, points = made(case)
     assert choose_program(design) == GROUPED
-    grouped = stan_products.without_rows(rows, design)
-    moved = []
-    for point in points:
-        raw = np.array(point["raw"])
-        for a in np.flatnonzero(rows["centred"][: rows["qu"]]):
-            raw[a] += grouped["between"][a] @ point["gamma"]
-        moved.append(point | {"raw": raw})
-    by_rows = stan_backends.log_density(program_text(PLAIN), rows, points)
-    by_groups = stan_backends.log_density(program_text(GROUPED), grouped, moved)
+    both = []
+    for program, block in (
+        (PLAIN, row_data(rows)),
+        (GROUPED, stan_products.without_rows(rows, design)),
+    ):
+        moved = [
+            point | {"raw": point["raw"] + part_of_fixed(block, point["gamma"], point["delta"])}
+            for point in points
+        ]
+        both.append(stan_backends.log_density(program_text(program), block, moved))
+    by_rows, by_groups = both
     np.testing.assert_allclose(by_groups, by_rows, rtol=1e-9, atol=1e-8)
 
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from bridge.engines import stan_backends
+from bridge.engines.stan_products import completed
 from bridge.engines.stan_program import PLAIN, program_text
+from bridge.engines.stan_rows import part_of_fixed, row_data
 from bridge.errors import EngineFailed, EngineNotInstalled, OptionError
 
 # pytest's importlib mode leaves a test's own folder out of the path
@@ -46,16 +48,17 @@ def program() -> str:
 def assert_same_density(program: str, data: dict, seed: int, points: int = 20) -> None:
     rng = np.random.default_rng(seed)
     at = [reference.random_point(data, rng) for _ in range(points)]
-    theirs = stan_backends.log_density(program, data, at)
+    theirs = stan_backends.log_density(program, *reference.as_sampled(data, at))
     ours = np.array([reference.log_density(data, point) for point in at])
     assert np.ptp(ours) > 1.0  # the points do differ
     np.testing.assert_allclose(theirs, ours, rtol=1e-9, atol=1e-8)
 
 
+@pytest.mark.parametrize("sparse", [0, 1])
 @pytest.mark.parametrize("case", CASES)
-def test_density_equals_numpy_with_every_constant(case: str, program: str) -> None:
+def test_density_equals_numpy_with_every_constant(case: str, sparse: int, program: str) -> None:
     block, qu, centred, other = CASES[case]
-    data = reference.make_data(block, qu, centred, **other)
+    data = reference.make_data(block, qu, centred, **other) | {"sparse": sparse}
     assert_same_density(program, data, seed=len(case))
 
 
@@ -90,7 +93,7 @@ def test_partial_correlations_carry_the_lkj_density(size: int, eta: float, progr
         assert np.linalg.eigvalsh(R).min() > 0
         density = (eta - 1) * np.linalg.slogdet(R)[1]  # the textbook form, det(R)^(eta - 1)
         expected.append(density + reference.log_jacobian_of_correlations(cpc, block))
-    theirs = stan_backends.log_density(program, data, points)
+    theirs = stan_backends.log_density(program, *reference.as_sampled(data, points))
     np.testing.assert_allclose(np.diff(theirs), np.diff(expected), rtol=1e-9, atol=1e-8)
 
 
@@ -103,6 +106,12 @@ def simulated(groups: int = 60, size: int = 30) -> tuple[dict, dict]:
     sigma = np.exp(0.5 * (data["W"] @ truth["delta"] + b[:, 1]))
     data["y"] = data["X"] @ truth["gamma"] + b[:, 0] + sigma * rng.normal(size=data["N"])
     return data, truth
+
+
+def own_effects(data: dict, point: dict) -> dict:
+    """A point as it was sampled, its centred effects without their part of the fixed functions."""
+    part = part_of_fixed(row_data(data), point["gamma"], point["delta"])
+    return point | {"raw": point["raw"] - part}
 
 
 def start(data: dict) -> dict:
@@ -121,16 +130,17 @@ def run(program: str) -> tuple[dict, dict, stan_backends.StanDraws, list]:
     data, truth = simulated()
     seen: list = []
     draws = stan_backends.sample(
-        program, data, [start(data)] * 2, chains=2, warmup=400, draws=500, seed=7, cores=2,
-        progress=lambda fraction, text: seen.append((fraction, text)),
+        program, row_data(data), [start(data)] * 2, chains=2, warmup=400, draws=500, seed=7,
+        cores=2, progress=lambda fraction, text: seen.append((fraction, text)),
     )  # fmt: skip
     return data, truth, draws, seen
 
 
 def test_simulated_truth_is_recovered(run: tuple) -> None:
     _, truth, draws, _ = run
+    found = completed(draws.draws, row_data(run[0]))
     for name, true in truth.items():
-        values = draws.draws[name].reshape(1000, -1)
+        values = found[name].reshape(1000, -1)
         z = (values.mean(0) - true) / values.std(0)
         assert np.all(np.abs(z) < 3), (name, z)
     assert draws.sampler["divergent"].sum() == 0
@@ -138,18 +148,21 @@ def test_simulated_truth_is_recovered(run: tuple) -> None:
 
 def test_effects_and_rho_follow_from_the_parameters_of_each_draw(run: tuple) -> None:
     data, _, draws, _ = run
-    assert draws.draws["effects"].shape == (2, 500, 2, 60)
+    found = completed(draws.draws, row_data(data))
+    assert found["effects"].shape == (2, 500, 2, 60)
     for chain, draw in [(0, 0), (1, 499), (0, 250)]:
-        point = {name: draws.draws[name][chain, draw] for name in ("sd", "cpc", "raw")}
+        names = ("gamma", "delta", "sd", "cpc", "raw")
+        point = own_effects(data, {name: draws.draws[name][chain, draw] for name in names})
         R = reference.correlations(point["cpc"], data["block"])
         effects, _ = reference.group_effects(data, point, R)
-        np.testing.assert_allclose(draws.draws["effects"][chain, draw], effects, atol=1e-12)
-        np.testing.assert_allclose(draws.draws["rho"][chain, draw], [R[1, 0]], atol=1e-12)
+        np.testing.assert_allclose(found["effects"][chain, draw], effects, atol=1e-12)
+        np.testing.assert_allclose(found["rho"][chain, draw], [R[1, 0]], atol=1e-12)
 
 
 def test_the_samplers_lp_is_the_density_plus_the_logs_of_stans_transforms(run: tuple) -> None:
     data, _, draws, _ = run
-    point = {n: draws.draws[n][1, 17] for n in ("gamma", "delta", "sd", "cpc", "raw")}
+    names = ("gamma", "delta", "sd", "cpc", "raw")
+    point = own_effects(data, {n: draws.draws[n][1, 17] for n in names})
     jacobian = np.log(point["sd"]).sum() + np.log((1 - point["cpc"] ** 2) / 2).sum()
     expected = reference.log_density(data, point) + jacobian
     assert draws.sampler["lp"][1, 17] == pytest.approx(expected, rel=1e-9)
@@ -174,11 +187,18 @@ def test_the_same_seed_gives_the_same_draws_and_another_seed_others(program: str
     data = reference.make_data([1, 1], 1, [1, 0])
     once, again, other = (
         stan_backends.sample(
-            program, data, [start(data)] * 2, chains=2, warmup=50, draws=50, seed=seed, cores=cores
+            program,
+            row_data(data),
+            [start(data)] * 2,
+            chains=2,
+            warmup=50,
+            draws=50,
+            seed=seed,
+            cores=cores,
         )
         for seed, cores in [(5, 2), (5, 1), (6, 2)]
     )
-    np.testing.assert_array_equal(once.draws["effects"], again.draws["effects"])
+    np.testing.assert_array_equal(once.draws["raw"], again.draws["raw"])
     assert np.all(once.draws["gamma"] != other.draws["gamma"])
 
 
@@ -187,10 +207,10 @@ def test_models_with_empty_parts_sample(case: str, program: str) -> None:
     block, qu, centred, other = CASES[case]
     data = reference.make_data(block, qu, centred, **other)
     draws = stan_backends.sample(
-        program, data, [start(data)] * 2, chains=2, warmup=100, draws=60, seed=2
+        program, row_data(data), [start(data)] * 2, chains=2, warmup=100, draws=60, seed=2
     )
     assert draws.variable("gamma", data["p"]).shape == (2, 60, data["p"])
-    assert draws.variable("effects", len(block), data["J"]).shape == (2, 60, len(block), 6)
+    assert draws.variable("raw", len(block), data["J"]).shape == (2, 60, len(block), 6)
     assert np.isfinite(draws.sampler["lp"]).all()
 
 
@@ -198,16 +218,19 @@ def test_impossible_starts_fail_with_stans_words_and_the_next_fit_works(program:
     data = reference.make_data([1], 1, [0])
     bad = start(data) | {"sd": np.array([-1.0])}
     with pytest.raises(EngineFailed, match=r"(?s)Stan.*lower bound|Initialization|initial"):
-        stan_backends.sample(program, data, [bad], chains=1, warmup=10, draws=10)
-    good = stan_backends.sample(program, data, [start(data)], chains=1, warmup=10, draws=10)
+        stan_backends.sample(program, row_data(data), [bad], chains=1, warmup=10, draws=10)
+    good = stan_backends.sample(
+        program, row_data(data), [start(data)], chains=1, warmup=10, draws=10
+    )
     assert good.draws["gamma"].shape == (1, 10, 2)
 
 
 def test_data_that_the_program_refuses_are_named(program: str) -> None:
     data = reference.make_data([1], 1, [0])
-    data["group"][0] = 99
-    with pytest.raises(EngineFailed, match="group"):
-        stan_backends.sample(program, data, [start(data)], chains=1, warmup=10, draws=10)
+    wrong = row_data(data)
+    wrong["start"][1] = 99
+    with pytest.raises(EngineFailed, match="start"):
+        stan_backends.sample(program, wrong, [start(data)], chains=1, warmup=10, draws=10)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +248,9 @@ def test_it_runs_inside_a_live_event_loop_and_keeps_off_the_terminal(
     data = reference.make_data([1], 1, [0])
 
     async def in_a_notebook() -> stan_backends.StanDraws:
-        return stan_backends.sample(program, data, [start(data)], chains=1, warmup=20, draws=20)
+        return stan_backends.sample(
+            program, row_data(data), [start(data)], chains=1, warmup=20, draws=20
+        )
 
     assert asyncio.run(in_a_notebook()).draws["gamma"].shape == (1, 20, 2)
     assert capfd.readouterr() == ("", "")

@@ -63,13 +63,13 @@ def test_squares_by_group_are_those_of_the_rows() -> None:
 
 def test_a_centred_effect_takes_its_part_of_the_mean_along() -> None:
     made = design()
-    H = sp.product_data(made)["between"]
+    H = sp.product_data(made)["between_mean"]
     assert list(made.mean.labels) == ["Intercept", "w", "x", "w:x"]
     whole = sum(H[a][made.group] * made.Z[:, [a]] for a in range(2))
     np.testing.assert_allclose(whole, made.mean.matrix, atol=1e-12)
     assert (H[0][:, 2:] == 0).all() and (H[1][:, :2] == 0).all()
     alone = make_design(ModelSpec("y ~ 1 + x + (0 + x | g)"), data())
-    assert (sp.product_data(alone)["between"][0][:, 0] == 0).all(), (
+    assert (sp.product_data(alone)["between_mean"][0][:, 0] == 0).all(), (
         "the intercept is no multiple of x"
     )
 
@@ -100,14 +100,16 @@ def test_draws_are_completed_with_effects_and_correlations() -> None:
     """What was sampled is made from known effects, its part of the mean added; both come back."""
     made, rng = design(), np.random.default_rng(6)
     block, centred = np.array([1, 1, 1]), np.array([1, 0, 0])
-    data = sp.product_data(made) | {"block": block, "centred": centred, "qu": 2}
+    data = sp.product_data(made) | {"block": block, "centred": centred, "qu": 2, "J": 12}
     gamma, sd = rng.normal(size=(2, 5, 4)), np.exp(rng.normal(size=(2, 5, 3)))
     cpc, z = np.tanh(rng.normal(size=(2, 5, 3))), rng.normal(size=(2, 5, 3, 12))
     factor = sp.correlation_factors(cpc, block)
     effects = sd[..., None] * (factor @ z)
     raw = z.copy()
-    raw[..., 0, :] = effects[..., 0, :] + gamma @ data["between"][0].T
-    found = sp.completed({"gamma": gamma, "sd": sd, "cpc": cpc, "raw": raw}, data)
+    raw[..., 0, :] = effects[..., 0, :] + gamma @ data["between_mean"][0].T
+    found = sp.completed(
+        {"gamma": gamma, "delta": gamma[..., :2], "sd": sd, "cpc": cpc, "raw": raw}, data
+    )
     np.testing.assert_allclose(found["effects"], effects, atol=1e-10)
     matrix = factor @ np.swapaxes(factor, -1, -2)
     expected = [matrix[..., 1, 0], matrix[..., 2, 0], matrix[..., 2, 1]]
