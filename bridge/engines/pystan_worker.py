@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-import socket
-import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
@@ -24,12 +22,11 @@ from typing import Any
 import numpy as np
 
 from bridge.engines.draws_folder import ChainFile
-from bridge.engines.stan_stream import DIAGNOSTIC, ChainReader, stacked
+from bridge.engines.listening import listening
+from bridge.engines.stan_stream import ChainReader, stacked
 from bridge.engines.worker import serve
 from bridge.errors import EngineFailed, OutputError
 
-#: Bytes of one draw as text, and of what is read at once only to be let go.
-_LONGEST_LINE, _UNREAD = 2**28, 2**20
 _ROUTINE = (
     "info:Iteration:",
     "info: Elapsed Time:",
@@ -265,49 +262,7 @@ async def _services(model: str, settings: dict[str, Any], take: Callable[[bytes]
         code: int = await asyncio.get_running_loop().run_in_executor(stub.executor, function)
         return code
 
-    return await _listening(run, take)
-
-
-async def _listening(run: Callable[[str], Awaitable[int]], take: Callable[[bytes], None]) -> int:
-    """Return what a run that writes to a socket returns, once every line it wrote is taken."""
-    ends: list[asyncio.Task[None]] = []
-
-    async def read(connection: socket.socket) -> None:
-        reader, writer = await asyncio.open_connection(sock=connection, limit=_LONGEST_LINE)
-        while line := await reader.readline():
-            if line.startswith(DIAGNOSTIC):
-                while await reader.read(_UNREAD):  # its writer writes nothing else
-                    pass
-                break
-            take(line)
-        writer.close()
-        await writer.wait_closed()
-
-    def accept() -> None:
-        while True:
-            try:
-                connection, _ = door.accept()
-            except BlockingIOError:
-                return
-            ends.append(asyncio.create_task(read(connection)))
-
-    loop = asyncio.get_running_loop()
-    with (
-        tempfile.TemporaryDirectory(prefix="bridge-stan-") as folder,
-        socket.socket(socket.AF_UNIX) as door,
-    ):
-        path = os.path.join(folder, "socket")
-        door.bind(path)
-        door.listen()
-        door.setblocking(False)
-        loop.add_reader(door, accept)
-        try:
-            code = await run(path)
-        finally:
-            loop.remove_reader(door)
-        accept()  # a short run can end before the loop has looked at the door
-        await asyncio.gather(*ends)
-    return code
+    return await listening(run, take)
 
 
 def _messages(logged: list[str]) -> list[str]:

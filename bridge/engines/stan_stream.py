@@ -15,8 +15,6 @@ from bridge.errors import EngineFailed
 
 _DRAW = b'{"version":1,"topic":"sample","values":{'
 _LOGGED = b'{"version":1,"topic":"logger"'
-#: Momenta and gradients of every draw, one and a half times the size of the draws: not read.
-DIAGNOSTIC = b'{"version":1,"topic":"diagnostic"'
 _NAME = re.compile(rb'"[^"]*":')
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from bridge.engines.pystan_worker import _listening
+import pytest
+
+from bridge.engines.listening import listening
+from bridge.errors import OutputError
 
 
 def test_a_run_that_ends_before_anybody_looks_is_read_whole() -> None:
@@ -18,7 +21,7 @@ def test_a_run_that_ends_before_anybody_looks_is_read_whole() -> None:
         return 7
 
     lines: list[bytes] = []
-    assert asyncio.run(_listening(run, lines.append)) == 7
+    assert asyncio.run(listening(run, lines.append)) == 7
     assert sorted(lines) == sorted(
         b'{"topic": "sample", "values": %d}\n' % writer for writer in range(4) for _ in range(3)
     )
@@ -37,7 +40,7 @@ def test_what_stan_logs_is_reported_while_it_runs() -> None:
         await writer.wait_closed()
         return 0
 
-    assert asyncio.run(asyncio.wait_for(_listening(run, heard.append), 10)) == 0
+    assert asyncio.run(asyncio.wait_for(listening(run, heard.append), 10)) == 0
     assert len(heard) == 1
 
 
@@ -51,5 +54,19 @@ def test_momenta_and_gradients_are_let_go() -> None:
         return 0
 
     lines: list[bytes] = []
-    assert asyncio.run(asyncio.wait_for(_listening(run, lines.append), 10)) == 0
+    assert asyncio.run(asyncio.wait_for(listening(run, lines.append), 10)) == 0
     assert len(lines) == 1000 and all(b'"b"' in line for line in lines)
+
+
+def test_a_line_that_cannot_be_taken_ends_the_run_with_the_reason() -> None:
+    def take(line: bytes) -> None:
+        raise OutputError("the disk is full")
+
+    async def run(path: str) -> int:
+        _, writer = await asyncio.open_unix_connection(path)
+        while True:  # until nobody listens
+            writer.write(b"x" * 2**16 + b"\n")
+            await writer.drain()
+
+    with pytest.raises(OutputError, match="the disk is full"):
+        asyncio.run(asyncio.wait_for(listening(run, take), 10))
