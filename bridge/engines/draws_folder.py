@@ -10,6 +10,7 @@ if it ends in a line break.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from io import FileIO
@@ -75,7 +76,7 @@ def chain_file(folder: str | Path, number: int, *, complete: bool) -> Path:
 
 
 def move_up(folder: str | Path, number: int, written: Path) -> None:
-    """Move the file of a chain that has ended out of ``incomplete``, which goes when it is empty.
+    """Move the file of a chain that has ended out of ``incomplete``.
 
     Raises
     ------
@@ -84,8 +85,6 @@ def move_up(folder: str | Path, number: int, written: Path) -> None:
     """
     try:
         written.replace(chain_file(folder, number, complete=True))
-        if not any((Path(folder) / INCOMPLETE).iterdir()):
-            (Path(folder) / INCOMPLETE).rmdir()
     except OSError as error:
         raise OutputError(f"{written} cannot be moved: {error.strerror or error}.") from None
 
@@ -152,6 +151,8 @@ class ChainFile:
                 f"{self.path} cannot be written: {error.strerror or error}."
             ) from None
         move_up(self._folder, self._number, self.path)
+        with contextlib.suppress(OSError):  # other chains are still there
+            self.path.parent.rmdir()
 
     def close(self) -> None:
         """Close the file of a chain that has not ended, and leave it where it is."""

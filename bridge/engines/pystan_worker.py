@@ -43,8 +43,8 @@ def sample(payload: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     payload : dict
-        program, data, inits, warmup, draws, seed, adapt_delta, max_treedepth, cores; with
-        draws_to, the folder to write the draws into.
+        program, data, inits, warmup, draws, seed, adapt_delta, max_treedepth, cores, and
+        draws_to, the folder to write the draws into, or None.
 
     Returns
     -------
@@ -185,7 +185,9 @@ async def _chains(
 ) -> list[ChainReader]:
     # httpstan's own client neither limits the cores nor says what went wrong in a chain
     gate = asyncio.Semaphore(payload["cores"])
-    header = [*payload.get("header", ()), *(f"{name} = {n}" for name, n in versions.items())]
+    kept = ("draws", "warmup", "seed", "adapt_delta", "max_treedepth")
+    header = [f"{name} = {n}" for name, n in versions.items()]
+    header += [f"{name} = {payload[name]}" for name in kept]
     return await asyncio.gather(
         *(
             _chain(model, payload, number, gate, header)
