@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import bridge
@@ -140,3 +141,17 @@ def test_dispersed_chains_meet(tmp_path: Path) -> None:
         error = np.hypot(own["mcse"], other["mcse"])
         assert abs(own["estimate"] - other["estimate"]) < 5 * error
         assert own["r_hat"] < 1.05
+
+
+def test_a_further_fit_compiles_nothing() -> None:
+    data = bridge.datasets.load("hsb")
+    bridge.fit(SPEC, data, **QUICK)
+    other = bridge.ModelSpec("y ~ 1 + x + z + (1 + x | g)", "~ 1 + z + (1 | g)")
+    rng = np.random.default_rng(1)
+    g = np.repeat(np.arange(20), 6)
+    frame = pd.DataFrame({"y": rng.normal(size=120) + g % 3, "g": g})
+    frame["x"], frame["z"] = rng.normal(size=120), rng.normal(size=20)[g]
+    said: list[str] = []
+    result = bridge.fit(other, frame, progress=lambda _, text: said.append(text), **QUICK)
+    assert said and not any("compiling" in text for text in said)
+    assert result.seconds["compile"] < 1

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
+from bridge import arviz_compat
 from bridge.power_scaling import ALPHAS, cjs_distance, mean_shift, scaled, sensitivity
 
 PRIOR, DATA = (1.0, 0.8), (0.0, 0.5)  # mean and SD of a normal prior and of a normal likelihood
@@ -105,3 +106,17 @@ def test_the_sensitivity_is_that_of_arviz() -> None:
             draws.reshape(4, 500), lower, upper, *ALPHAS, chain_axis=0, draw_axis=1
         )
         assert sensitivity(draws, by) == pytest.approx(float(theirs), rel=1e-9)
+
+
+def test_both_arviz_give_the_same_weights(
+    draws: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not arviz_compat.has_inference_data():
+        pytest.skip("ArviZ 1.x alone is here")
+    few = draws[:2000]
+    log_density = stats.norm(*PRIOR).logpdf(few)
+    old = scaled(log_density, 0.8)
+    monkeypatch.setattr(arviz_compat, "has_inference_data", lambda: False)
+    new = scaled(log_density, 0.8)
+    assert sensitivity(few, new) == pytest.approx(sensitivity(few, old), rel=1e-3)
+    assert new.k_hat == pytest.approx(old.k_hat, abs=0.05)
