@@ -280,9 +280,10 @@ def _sentence(parameter: str, kind: str, own: pd.DataFrame) -> str:
     """Say which parts matter for a parameter, and how much."""
     known = own[own["matters"].notna()]
     felt = known[(known["part"] != LIKELIHOOD) & known["matters"].astype(bool)]
-    words = [f"{row['part']} ({row['sensitivity']:.2f})" for _, row in felt.iterrows()]
+    words = [f"{row['part']} ({row['sensitivity']:.3f})" for _, row in felt.iterrows()]
     (data,) = own.loc[own["part"] == LIKELIHOOD, "sensitivity"]
-    beside = "" if pd.isna(data) else f", to the likelihood ({data:.2f})"
+    hardly = "hardly " if kind == WEAK else ""
+    beside = "" if pd.isna(data) else f", {hardly}to the likelihood ({data:.3f})"
     if not words:
         return f"{parameter}: {kind}."
     return f"{parameter}: {kind}; sensitive to {', '.join(words)}{beside}."

@@ -89,8 +89,8 @@ def test_a_finding_is_a_sentence_with_its_numbers() -> None:
         row(found, "gamma[Intercept]", p)["sensitivity"] for p in ("gamma", "likelihood")
     )
     assert said == [
-        f"gamma[Intercept]: prior-data conflict; sensitive to gamma ({prior:.2f}), to the "
-        f"likelihood ({data:.2f})."
+        f"gamma[Intercept]: prior-data conflict; sensitive to gamma ({prior:.3f}), to the "
+        f"likelihood ({data:.3f})."
     ]
     assert str(found) == found.text() == repr(found)
     assert "Prior-data conflict: the prior and the data may pull" in found.text()
