@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bridge import datasets, errors, london, published
     from bridge.priors import Priors
     from bridge.result import Result, load
+    from bridge.sensitivity import prior_sensitivity
     from bridge.spec import ModelSpec
 
 __version__ = "0.1.0"
@@ -32,11 +33,18 @@ __all__ = [
     "likelihood_ratio",
     "load",
     "london",
+    "prior_sensitivity",
     "published",
 ]
 
 # name -> module; imported when first used, so that `import bridge` is quick
-_LAZY = {"ModelSpec": "spec", "Priors": "priors", "Result": "result", "load": "result"}
+_LAZY = {
+    "ModelSpec": "spec",
+    "Priors": "priors",
+    "Result": "result",
+    "load": "result",
+    "prior_sensitivity": "sensitivity",
+}
 _MODULES = ("datasets", "errors", "london", "published")
 
 

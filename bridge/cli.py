@@ -51,6 +51,8 @@ Warmup = Annotated[int | None, typer.Option(help="Warm-up draws of each chain.")
 Cores = Annotated[int | None, typer.Option(help="Chains run side by side.")]
 Method = Annotated[str | None, typer.Option(help="ML or REML, for lme4 and nlme.")]
 Backend = Annotated[str | None, typer.Option(help="auto, cmdstan or pystan, for stan.")]
+Starts = Annotated[str | None, typer.Option(help="near or dispersed, for stan.")]
+DrawsTo = Annotated[str | None, typer.Option(help="A folder for the raw draws, for stan.")]
 AdaptDelta = Annotated[float | None, typer.Option(help="Target acceptance rate of a sampler.")]
 MaxTreedepth = Annotated[int | None, typer.Option(help="Longest trajectory, as a power of two.")]
 Include = Annotated[
@@ -115,6 +117,8 @@ def translate(
     seed: Seed = None,
     cores: Cores = None,
     backend: Backend = None,
+    starts: Starts = None,
+    draws_to: DrawsTo = None,
     adapt_delta: AdaptDelta = None,
     max_treedepth: MaxTreedepth = None,
     timeout: Timeout = None,
@@ -155,6 +159,8 @@ def fit(
     seed: Seed = None,
     cores: Cores = None,
     backend: Backend = None,
+    starts: Starts = None,
+    draws_to: DrawsTo = None,
     adapt_delta: AdaptDelta = None,
     max_treedepth: MaxTreedepth = None,
     timeout: Timeout = None,
@@ -250,8 +256,9 @@ def demo(
 
 # --- helpers ---------------------------------------------------------------------------
 _OPTIONS = (
-    "method", "chains", "draws", "warmup", "seed", "cores", "backend", "adapt_delta",
-    "max_treedepth", "timeout", "include", "nodes", "intervals", "robust", "weights", "correction",
+    "method", "chains", "draws", "warmup", "seed", "cores", "backend", "starts",
+    "draws_to", "adapt_delta", "max_treedepth", "timeout", "include", "nodes", "intervals",
+    "robust", "weights", "correction",
 )  # fmt: skip
 
 

@@ -69,8 +69,10 @@ def fit(
         chain), ``seed``, ``cores``, ``adapt_delta``, ``max_treedepth`` for brms and stan, and
         ``include`` for what idata shall hold besides ("log_likelihood" of each row given the
         group effects, "marginal_log_likelihood" of each group, its effects integrated out,
-        "posterior_predictive", "log_prior"); ``backend`` for stan; ``timeout`` in seconds for all
-        but twostep.
+        "posterior_predictive", "log_prior"); for stan ``backend``, ``starts`` ("near" estimates of
+        two regressions, the default, or "dispersed", far apart, to see whether chains meet) and
+        ``draws_to``, a folder that the raw draws are written into as they come; ``timeout`` in
+        seconds for all but twostep.
 
     Returns
     -------

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
+from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -40,6 +41,10 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "seconds": (lambda v: _real(v) and v > 0, "a number of seconds above zero"),
     "share": (lambda v: _real(v) and 0 < v < 1, "a number between 0 and 1"),
     "flag": (lambda v: isinstance(v, bool | np.bool_), "True or False"),
+    "folder": (
+        lambda v: isinstance(v, str | PathLike) and bool(str(v).strip()),
+        "the path of a folder",
+    ),
 }
 
 
@@ -51,7 +56,7 @@ class Option:
     ----------
     default : object
         Its value where the user gives none; None means "left to the engine".
-    kind : {"count", "odd", "seed", "seconds", "choice", "choices", "share", "flag"}
+    kind : {"count", "odd", "seed", "seconds", "choice", "choices", "share", "flag", "folder"}
         What it must be.
     meaning : str
         In a few words.
@@ -82,6 +87,8 @@ class Option:
             )
         if self.kind == "flag":
             return bool(value)
+        if self.kind == "folder":
+            return str(value)
         if _whole(value):
             return int(value)
         return float(value) if _real(value) else value

@@ -8,12 +8,15 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bridge.engines.draws_folder import INCOMPLETE, move_up
 from bridge.engines.worker import serve
 from bridge.errors import EngineFailed
 
@@ -32,7 +35,8 @@ def sample(payload: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     payload : dict
-        program or exe_file, data, inits, warmup, draws, seed, adapt_delta, max_treedepth, cores.
+        program or exe_file, data, inits, warmup, draws, seed, adapt_delta, max_treedepth, cores,
+        and draws_to, the folder to write the draws into, or None.
 
     Returns
     -------
@@ -46,7 +50,7 @@ def sample(payload: dict[str, Any]) -> dict[str, Any]:
     """
     model, compiling = _model(payload)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
+    with _outputs(payload["draws_to"]) as folder:
         try:
             fit = model.sample(
                 data=payload["data"],
@@ -75,6 +79,9 @@ def sample(payload: dict[str, Any]) -> dict[str, Any]:
         }
         sampler = {name: values.T.copy() for name, values in fit.method_variables().items()}
         messages = [line for text in _consoles(folder) for line in _messages(text)]
+        if payload["draws_to"] is not None:
+            for chain, file in enumerate(fit.runset.csv_files, 1):
+                move_up(payload["draws_to"], chain, Path(file))
     return {
         "versions": _versions(model),
         "draws": draws,
@@ -82,6 +89,31 @@ def sample(payload: dict[str, Any]) -> dict[str, Any]:
         "messages": messages,
         "seconds": {"compile": compiling, "sampling": time.monotonic() - started},
     }
+
+
+@contextmanager
+def _outputs(draws_to: str | None) -> Iterator[str]:
+    """Give the folder that CmdStan writes into; of one that is kept nothing but draws is left."""
+    if draws_to is None:
+        with tempfile.TemporaryDirectory() as folder:
+            yield folder
+        return
+    place = Path(draws_to) / INCOMPLETE
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        yield str(place)
+    finally:
+        for file in list(place.iterdir()):
+            if file.suffix != ".csv" or not _has_draws(file):
+                file.unlink()
+        if not any(place.iterdir()):
+            place.rmdir()
+
+
+def _has_draws(file: Path) -> bool:
+    """Tell whether a file of CmdStan has more than comments and the names of the columns."""
+    with file.open(encoding="utf-8") as lines:
+        return sum(not line.startswith("#") for line in lines) > 1
 
 
 def log_density(payload: dict[str, Any]) -> dict[str, Any]:

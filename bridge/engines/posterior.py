@@ -19,6 +19,7 @@ from bridge.engines.harmonise import (
     nullable,
     parameter_table,
 )
+from bridge.engines.sampler_checks import sampler_warnings
 from bridge.errors import HarmoniseError
 from bridge.marginal.by_draw import with_marginal
 from bridge.pointwise import make_groups
@@ -181,38 +182,3 @@ def _stats(draws: Draws) -> Any:
     chains, kept = draws.gamma.shape[:2]
     data = {name: (("chain", "draw"), np.asarray(v)) for name, v in draws.sample_stats.items()}
     return xr.Dataset(data, {"chain": np.arange(chains), "draw": np.arange(kept)})
-
-
-def sampler_warnings(
-    stats: Mapping[str, np.ndarray], estimates: pd.DataFrame, options: Mapping[str, Any]
-) -> list[str]:
-    """Return one sentence for each thing that went wrong in sampling, and what to do."""
-    said = []
-    divergent = np.asarray(stats.get("diverging", []))
-    if divergent.any():
-        said.append(
-            f"{int(divergent.sum())} of {divergent.size} draws diverged: the estimates may be "
-            "biased; raise adapt_delta or simplify the model."
-        )
-    limit = options["max_treedepth"]
-    deep = np.asarray(stats.get("tree_depth", [])) >= limit
-    if deep.any():
-        said.append(
-            f"{int(deep.sum())} of {deep.size} draws reached the maximum tree depth of {limit}: "
-            "the chains move slowly; raise max_treedepth."
-        )
-    known = estimates.dropna(subset=["r_hat", "ess_bulk"])
-    high, low = known[known["r_hat"] > 1.01], known[known["ess_bulk"] < 400]
-    if len(high):
-        worst = high.loc[high["r_hat"].astype(float).idxmax()]
-        said.append(
-            f"{len(high)} parameter(s) have R-hat above 1.01 (worst {worst['parameter']}: "
-            f"{worst['r_hat']:.3f}): the chains have not mixed; raise warmup and draws."
-        )
-    if len(low):
-        worst = low.loc[low["ess_bulk"].astype(float).idxmin()]
-        said.append(
-            f"{len(low)} parameter(s) have fewer than 400 effective draws (fewest "
-            f"{worst['parameter']}: {worst['ess_bulk']:.0f}): raise draws."
-        )
-    return said

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import json
 import os
-import socket
-import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module as _import  # the repository has a folder stan/ too
 from importlib.metadata import version
@@ -23,11 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from bridge.engines.draws_folder import ChainFile
+from bridge.engines.listening import listening
+from bridge.engines.stan_stream import ChainReader, stacked
 from bridge.engines.worker import serve
-from bridge.errors import EngineFailed
+from bridge.errors import EngineFailed, OutputError
 
-#: Bytes of one draw as text.
-_LONGEST_LINE = 2**28
 _ROUTINE = (
     "info:Iteration:",
     "info: Elapsed Time:",
@@ -44,7 +43,8 @@ def sample(payload: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     payload : dict
-        program, data, inits, warmup, draws, seed, adapt_delta, max_treedepth, cores.
+        program, data, inits, warmup, draws, seed, adapt_delta, max_treedepth, cores, and
+        draws_to, the folder to write the draws into, or None.
 
     Returns
     -------
@@ -57,15 +57,16 @@ def sample(payload: dict[str, Any]) -> dict[str, Any]:
         Stan's own words when it could not compile, start or sample.
     """
     model, compiling = _model(payload)
+    versions = {"pystan": version("pystan"), "httpstan": version("httpstan")}
     started = time.monotonic()
-    outputs = asyncio.run(_chains(model, payload))
+    readers = asyncio.run(_chains(model, payload, versions))
     sampling = time.monotonic() - started
-    draws, sampler = _arrays(model, outputs, payload)
+    draws, sampler = stacked(readers, model.names, model.dims, payload["draws"])
     return {
-        "versions": {"pystan": version("pystan"), "httpstan": version("httpstan")},
+        "versions": versions,
         "draws": draws,
         "sampler": sampler,
-        "messages": [line for output in outputs for line in _messages(output)],
+        "messages": [line for reader in readers for line in _messages(reader.logged)],
         "seconds": {"compile": compiling, "sampling": sampling},
     }
 
@@ -92,8 +93,8 @@ def log_density(payload: dict[str, Any]) -> dict[str, Any]:
     values = []
     for number, point in enumerate(payload["points"], 1):
         try:
-            free = model.unconstrain_pars(_plain(point))
-            values.append(model.log_prob(free, adjust_transform=False))
+            free = model.services.transform_inits(model.data, _filled(point))
+            values.append(model.services.log_prob(model.data, free, False))
         except Exception as error:
             raise EngineFailed(
                 f"Stan (PyStan) could not evaluate the density at point {number}: {error}"
@@ -101,46 +102,77 @@ def log_density(payload: dict[str, Any]) -> dict[str, Any]:
     return {"log_density": np.array(values, dtype=float)}
 
 
-def _model(payload: dict[str, Any]) -> tuple[Any, float]:
-    """Return the compiled model with its data, and the seconds that took."""
-    models, stan = _import("httpstan.models"), _import("stan")
+@dataclass(frozen=True)
+class _Model:
+    """A compiled program with its data, and the variables that it then has."""
+
+    name: str
+    services: Any
+    data: dict[str, np.ndarray]
+    names: tuple[str, ...]
+    dims: tuple[tuple[int, ...], ...]
+
+
+def _model(payload: dict[str, Any]) -> tuple[_Model, float]:
+    """Return the compiled model with its data, and the seconds that took.
+
+    A model that is compiled is asked directly. PyStan would ask it through a server of httpstan's,
+    with all data as text: three seconds for seventy thousand rows.
+    """
+    models = _import("httpstan.models")
+    started = time.monotonic()
+    name = models.calculate_model_name(payload["program"])
+    data = {key: np.asarray(value) for key, value in payload["data"].items()}
+    try:
+        with _sole_compiler(name) as stored:
+            if not stored:
+                _compile(payload)
+        services = models.import_services_extension_module(name)
+        names, dims = services.get_param_names(data), services.get_dims(data)
+    except Exception as error:
+        raise EngineFailed(f"Stan (PyStan) could not build the model: {error}") from error
+    found = _Model(name, services, data, tuple(names), tuple(tuple(shape) for shape in dims))
+    return found, time.monotonic() - started
+
+
+def _compile(payload: dict[str, Any]) -> None:
+    stan = _import("stan")
     # PyStan asks httpstan through aiohttp, which gives a compiler five minutes; a fit's own limit
     # is its parent's
     client: Any = _import("aiohttp.client")
     client.DEFAULT_TIMEOUT = client.ClientTimeout(total=None)
-    started = time.monotonic()
-    try:
-        # stanc warns of priors that are data, at a length that would bury Stan's last words
-        with (
-            _sole_compiler(models.calculate_model_name(payload["program"])),
-            redirect_stdout(StringIO()),
-            redirect_stderr(StringIO()),
-        ):
-            model = stan.build(
-                payload["program"], data=_plain(payload["data"]), random_seed=payload.get("seed")
-            )
-    except Exception as error:
-        raise EngineFailed(f"Stan (PyStan) could not build the model: {error}") from error
-    return model, time.monotonic() - started
+    # stanc warns of priors that are data, at a length that would bury Stan's last words
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        stan.build(payload["program"], data=_plain(payload["data"]))
 
 
 @contextmanager
-def _sole_compiler(name: str) -> Iterator[None]:
-    """Keep httpstan's store of compiled models whole: one compiler at a time, no half a model."""
+def _sole_compiler(name: str) -> Iterator[bool]:
+    """Keep httpstan's store of compiled models whole: one compiler at a time, no half a model.
+
+    Whether the model is stored is what it gives.
+    """
     cache = _import("httpstan.cache")
     folder = cache.model_directory(name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with open(folder.parent / f"{folder.name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a killed process lets go of it
         # the compiler's log is stored last: without it the library may be half written
-        if not (folder / "stderr.log").exists():
+        stored = (folder / "stderr.log").exists()
+        if not stored:
             cache.delete_model_directory(name)
             _say("Compiling the Stan program")
-        yield
+        yield stored
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return {name: np.asarray(value).tolist() for name, value in values.items()}
+
+
+def _filled(values: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Return the values that have an element: Stan does not miss the others."""
+    arrays = {name: np.asarray(value) for name, value in values.items()}
+    return {name: array for name, array in arrays.items() if array.size}
 
 
 def _say(line: str) -> None:
@@ -148,27 +180,43 @@ def _say(line: str) -> None:
     os.write(1, f"{line}\n".encode())
 
 
-async def _chains(model: Any, payload: dict[str, Any]) -> list[bytes]:
+async def _chains(
+    model: _Model, payload: dict[str, Any], versions: dict[str, str]
+) -> list[ChainReader]:
     # httpstan's own client neither limits the cores nor says what went wrong in a chain
     gate = asyncio.Semaphore(payload["cores"])
+    kept = ("draws", "warmup", "seed", "adapt_delta", "max_treedepth")
+    header = [f"{name} = {n}" for name, n in versions.items()]
+    header += [f"{name} = {payload[name]}" for name in kept]
     return await asyncio.gather(
-        *(_chain(model, payload, number, gate) for number in range(1, len(payload["inits"]) + 1))
+        *(
+            _chain(model, payload, number, gate, header)
+            for number in range(1, len(payload["inits"]) + 1)
+        )
     )
 
 
 async def _chain(
-    model: Any, payload: dict[str, Any], number: int, gate: asyncio.Semaphore
-) -> bytes:
-    def report(message: bytes) -> None:
-        start = message.rfind(b"Iteration:")
+    model: _Model,
+    payload: dict[str, Any],
+    number: int,
+    gate: asyncio.Semaphore,
+    header: list[str],
+) -> ChainReader:
+    folder = payload.get("draws_to")
+    file = None if folder is None else ChainFile(folder, number, header)
+    reader = ChainReader(payload["draws"], file)
+
+    def take(line: bytes) -> None:
+        start = line.find(b"Iteration:") if b'"logger"' in line[:60] else -1
         if start >= 0:
-            text = message[start:].split(b'"', 1)[0].decode()
+            text = line[start:].split(b'"', 1)[0].decode()
             _say(f"Chain [{number}] {text}")
+        reader.take(line)
 
     settings = {
         "data": model.data,
-        # an empty matrix as a list has lost its shape, and Stan does not miss it
-        "init": {k: v for k, v in _plain(payload["inits"][number - 1]).items() if v != []},
+        "init": _filled(payload["inits"][number - 1]),
         "random_seed": payload["seed"],
         "chain": number,
         "num_warmup": payload["warmup"],
@@ -179,14 +227,25 @@ async def _chain(
     }
     async with gate:
         try:
-            return await _services(model.model_name, settings, report)
+            code = await _services(model.name, settings, take)
+            if code != 0:
+                words = "; ".join(_messages(reader.logged))
+                raise EngineFailed(words or f"Stan ended with code {code}")
+            if file is not None:
+                file.end()
+        except OutputError:
+            raise
         except Exception as error:
             words = " ".join(str(error).split())
             raise EngineFailed(f"Stan (PyStan), chain {number}, stopped: {words}") from error
+        finally:
+            if file is not None:
+                file.close()
+    return reader
 
 
-async def _services(model: str, settings: dict[str, Any], report: Callable[[bytes], None]) -> bytes:
-    """Run one chain and return what Stan wrote, line by line.
+async def _services(model: str, settings: dict[str, Any], take: Callable[[bytes], None]) -> int:
+    """Run one chain, hand on what Stan writes, line by line, and return the code it ends with.
 
     httpstan's own reader waits on one chain's socket while the others' fill up and stand still,
     compresses every draw, and keeps each fit on disk; this one listens to all chains at once.
@@ -205,89 +264,12 @@ async def _services(model: str, settings: dict[str, Any], report: Callable[[byte
         code: int = await asyncio.get_running_loop().run_in_executor(stub.executor, function)
         return code
 
-    code, lines = await _listening(run, report)
-    output = b"".join(lines)
-    if code != 0:
-        raise EngineFailed("; ".join(_messages(output)) or f"Stan ended with code {code}")
-    return output
+    return await listening(run, take)
 
 
-async def _listening(
-    run: Callable[[str], Awaitable[int]], report: Callable[[bytes], None]
-) -> tuple[int, list[bytes]]:
-    """Return what a run that writes to a socket returns, and every line it wrote."""
-    lines: list[bytes] = []
-    ends: list[asyncio.Task[None]] = []
-
-    async def read(connection: socket.socket) -> None:
-        reader, writer = await asyncio.open_connection(sock=connection, limit=_LONGEST_LINE)
-        while line := await reader.readline():
-            if b'"logger"' in line:
-                report(line)
-            lines.append(line)
-        writer.close()
-        await writer.wait_closed()
-
-    def accept() -> None:
-        while True:
-            try:
-                connection, _ = door.accept()
-            except BlockingIOError:
-                return
-            ends.append(asyncio.create_task(read(connection)))
-
-    loop = asyncio.get_running_loop()
-    with (
-        tempfile.TemporaryDirectory(prefix="bridge-stan-") as folder,
-        socket.socket(socket.AF_UNIX) as door,
-    ):
-        path = os.path.join(folder, "socket")
-        door.bind(path)
-        door.listen()
-        door.setblocking(False)
-        loop.add_reader(door, accept)
-        try:
-            code = await run(path)
-        finally:
-            loop.remove_reader(door)
-        accept()  # a short run can end before the loop has looked at the door
-        await asyncio.gather(*ends)
-    return code, lines
-
-
-def _arrays(
-    model: Any, outputs: list[bytes], payload: dict[str, Any]
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return the draws and the sampler's statistics as arrays [chain, draw, ...]."""
-    chains, number = len(outputs), payload["draws"]
-    fit = _import("stan.fit").Fit(
-        tuple(outputs),
-        chains,
-        model.param_names,
-        model.constrained_param_names,
-        model.dims,
-        payload["warmup"],
-        number,
-        1,
-        False,
-    )
-    draws = {
-        name: np.moveaxis(fit[name].reshape(*dims, number, chains), (-1, -2), (0, 1)).copy()
-        for name, dims in zip(fit.param_names, fit.dims, strict=True)
-        if 0 not in dims
-    }
-    sampler = {
-        name: fit[name].reshape(number, chains).T.copy()
-        for name in fit.sample_and_sampler_param_names
-    }
-    return draws, sampler
-
-
-def _messages(output: bytes) -> list[str]:
+def _messages(logged: list[str]) -> list[str]:
     """Return what Stan logged in one chain, the routine lines left out."""
-    logged = (json.loads(line) for line in output.splitlines() if b'"logger"' in line)
-    texts = (str(message["values"][0]) for message in logged)
-    kept = (text for text in texts if not text.startswith(_ROUTINE))
+    kept = (text for text in logged if not text.startswith(_ROUTINE))
     return [words for text in kept if (words := text.split(":", 1)[1].strip())]
 
 

@@ -11,6 +11,7 @@ from bridge import names
 from bridge.design import Design
 from bridge.engines import stan_backends
 from bridge.engines.base import SAMPLER_OPTIONS, Engine, Option, Plan, Progress, RawFit
+from bridge.engines.draws_folder import prepare_folder
 from bridge.engines.posterior import Draws, posterior_result
 from bridge.engines.stan_data import stan_data
 from bridge.engines.stan_products import completed, without_rows
@@ -38,6 +39,8 @@ class Stan(Engine):
     options = {  # noqa: RUF012 - a constant of the class
         **SAMPLER_OPTIONS,
         "backend": Option("auto", "choice", "which Stan runs it", ("auto", "cmdstan", "pystan")),
+        "starts": Option("near", "choice", "where the chains start", ("near", "dispersed")),
+        "draws_to": Option(None, "folder", "a folder the raw draws are written into as they come"),
     }
 
     def translate(self, design: Design, options: Mapping[str, Any]) -> Plan:
@@ -59,8 +62,16 @@ class Stan(Engine):
     def run(self, plan: Plan, progress: Progress) -> RawFit:
         """Sample by CmdStan where it is found, else by PyStan."""
         options, data = plan.options, plan.call["data"]
-        points = initial_points(plan.call["start"], options["chains"], options["seed"], data)
-        settings = {name: value for name, value in options.items() if name != "include"}
+        points = initial_points(
+            plan.call["start"],
+            options["chains"],
+            options["seed"],
+            data,
+            dispersed=options["starts"] == "dispersed",
+        )
+        settings = {n: value for n, value in options.items() if n not in ("include", "starts")}
+        if options["draws_to"] is not None:
+            settings["draws_to"] = prepare_folder(options["draws_to"], plan.native)
         drawn = stan_backends.sample(
             plan.call["program"], data, points, progress=progress, **settings
         )
@@ -105,7 +116,8 @@ def _header(design: Design, centred: np.ndarray, options: Mapping[str, Any]) -> 
     lines = [
         f"// {choose_program(design)}, run with chains = {options['chains']}, "
         f"warmup = {options['warmup']}, draws = {options['draws']}, seed = {options['seed']},",
-        f"//   adapt_delta = {options['adapt_delta']}, max_treedepth = {options['max_treedepth']}",
+        f"//   adapt_delta = {options['adapt_delta']}, max_treedepth = {options['max_treedepth']}, "
+        f"starts = {options['starts']}",
         f"// N = {len(design.y)}, J = {len(design.group_labels)}",
         f"// X (gamma): {', '.join(design.mean.labels)}",
         f"//   priors: {', '.join(map(str, priors.gamma))}",

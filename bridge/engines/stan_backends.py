@@ -105,6 +105,7 @@ def sample(
     cores: int | None = None,
     timeout: float | None = None,
     progress: Progress | None = None,
+    draws_to: str | Path | None = None,
     exe_file: str | None = None,
 ) -> StanDraws:
     """Draw from a Stan program with NUTS; the same seed and backend give the same draws.
@@ -131,6 +132,8 @@ def sample(
         Seconds for all of it, compiling included.
     progress : callable, optional
         Called with a fraction (None while compiling) and a line for the user.
+    draws_to : str or Path, optional
+        A folder that `bridge.engines.draws_folder.prepare_folder` made, to write draws into.
     exe_file : str, optional
         A compiled CmdStan program to run in place of `program`; implies CmdStan.
 
@@ -163,6 +166,7 @@ def sample(
         "max_treedepth": max_treedepth,
         "cores": cores or os.cpu_count() or 1,
         "exe_file": exe_file,
+        "draws_to": None if draws_to is None else str(draws_to),
     }
     sink = None if progress is None else _sink(progress, chains)
     reply = _call(name, "sample", payload, timeout, sink)

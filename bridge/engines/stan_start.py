@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bridge import by_group
+from bridge.engines.stan_dispersed import dispersed_rest, dispersed_start
 from bridge.engines.stan_rows import part_of_fixed
 from bridge.starting import column_size
 
@@ -80,9 +81,13 @@ def reliability(
 
 
 def initial_points(
-    start: dict[str, np.ndarray], chains: int, seed: int, data: Mapping[str, Any]
+    start: dict[str, np.ndarray],
+    chains: int,
+    seed: int,
+    data: Mapping[str, Any],
+    dispersed: bool = False,
 ) -> list[dict[str, Any]]:
-    """Make starting points of the Stan programs, a little apart from each other.
+    """Make starting points of the Stan programs, a little apart from each other or far.
 
     Parameters
     ----------
@@ -94,6 +99,8 @@ def initial_points(
         The same seed gives the same points.
     data : mapping
         The data block, as `bridge.engines.stan_data.stan_data` makes it.
+    dispersed : bool
+        Whether the points are as far apart as `bridge.engines.stan_dispersed` has them.
 
     Returns
     -------
@@ -107,7 +114,9 @@ def initial_points(
     constant = [a for a in range(len(start["sd"])) if (a, a) not in varies]
     n_cpc, n_free = _correlations(np.asarray(data["block"]), varies)
     points = []
+    whole = start
     for _ in range(chains):
+        start = dispersed_start(whole, data, rng) if dispersed else whole
         sd = start["sd"] * np.exp(rng.normal(0, 0.1, len(start["sd"])))
         effects = start["effects"] + 0.1 * sd[:, None] * rng.normal(size=start["effects"].shape)
         point = {
@@ -120,6 +129,8 @@ def initial_points(
         point["lambda"] = _lambda(sd, data, rng)
         point["nu"] = np.full(data["t_effects"], 10.0)
         point["mixing"] = np.exp(rng.normal(0, 0.1, data["t_effects"] * data["J"]))
+        if dispersed:
+            point |= dispersed_rest(point, data, rng)
         spread = _group_sds(sd, point["kappa"], data)
         if data["t_effects"]:
             spread = spread * np.sqrt(point["mixing"])

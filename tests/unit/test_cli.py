@@ -113,7 +113,6 @@ def test_debug_shows_the_traceback(folder, capsys):
 
 
 def test_a_failed_fit_is_exit_1_and_the_others_still_run(folder, capsys, monkeypatch):
-    from bridge.engines.fake import Fake
     from bridge.engines.stan import Stan
     from bridge.errors import EngineFailed
 
@@ -121,7 +120,6 @@ def test_a_failed_fit_is_exit_1_and_the_others_still_run(folder, capsys, monkeyp
         raise EngineFailed("it stopped")
 
     monkeypatch.setattr(Stan, "run", fail)
-    monkeypatch.setattr(Stan, "options", Fake.options)
     code, _, err = run(capsys, *FIT, "--engine", "stan", "--out", "o")
     assert code == 1
     assert "Error (stan): it stopped" in err

@@ -71,6 +71,7 @@ def test_exported_names() -> None:
         "likelihood_ratio",
         "load",
         "london",
+        "prior_sensitivity",
         "published",
     ]
     assert sorted(dir(bridge)) == sorted([*bridge.__all__, "__version__"])
