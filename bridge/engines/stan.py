@@ -12,9 +12,10 @@ from bridge.design import Design
 from bridge.engines import stan_backends
 from bridge.engines.base import SAMPLER_OPTIONS, Engine, Option, Plan, Progress, RawFit
 from bridge.engines.posterior import Draws, posterior_result
+from bridge.engines.stan_classes import class_data, class_draws, class_header, class_points
 from bridge.engines.stan_data import stan_data
 from bridge.engines.stan_products import completed, without_rows
-from bridge.engines.stan_program import GROUPED, choose_program, program_text
+from bridge.engines.stan_program import CLASSES, GROUPED, choose_program, program_text
 from bridge.engines.stan_start import choose_centred, initial_points
 from bridge.result import Result
 from bridge.starting import starting_values
@@ -51,6 +52,8 @@ class Stan(Engine):
         data, chosen = stan_data(design, centred), choose_program(design)
         if chosen == GROUPED:
             data = without_rows(data, design)
+        if chosen == CLASSES:
+            data = class_data(design, data)
         program = program_text(chosen)
         native = "\n".join([*_header(design, centred, options), "", program])
         call = {"program": program, "data": data, "start": start}
@@ -59,7 +62,8 @@ class Stan(Engine):
     def run(self, plan: Plan, progress: Progress) -> RawFit:
         """Sample by CmdStan where it is found, else by PyStan."""
         options, data = plan.options, plan.call["data"]
-        points = initial_points(plan.call["start"], options["chains"], options["seed"], data)
+        make = class_points if choose_program(plan.design) == CLASSES else initial_points
+        points = make(plan.call["start"], options["chains"], options["seed"], data)
         settings = {name: value for name, value in options.items() if name != "include"}
         drawn = stan_backends.sample(
             plan.call["program"], data, points, progress=progress, **settings
@@ -74,14 +78,17 @@ class Stan(Engine):
     def harmonise(self, raw: RawFit, plan: Plan) -> Result:
         """Label the draws, canonical already; SDs and correlations become covariances."""
         design, draws = plan.design, raw.values["draws"]
+        stats = {ours: np.asarray(raw.values["sampler"][k]) for k, ours in _STATS.items()}
+        stats["diverging"] = stats["diverging"].astype(bool)
+        if choose_program(design) == CLASSES:
+            made = class_draws(design, draws, stats, plan.options["seed"])
+            return posterior_result(plan, raw, made)
         if choose_program(design) == GROUPED:
             draws = completed(draws, plan.call["data"])
         shape = draws["delta"].shape[:2]
         size, groups = len(design.effects), len(design.group_labels)
         effects = draws.get("effects", np.zeros((*shape, size, groups)))
         none = np.zeros((*shape, 0))
-        stats = {ours: np.asarray(raw.values["sampler"][k]) for k, ours in _STATS.items()}
-        stats["diverging"] = stats["diverging"].astype(bool)
         return posterior_result(
             plan,
             raw,
@@ -112,6 +119,8 @@ def _header(design: Design, centred: np.ndarray, options: Mapping[str, Any]) -> 
         f"// W (delta, log variance): {', '.join(design.variance.labels)}",
         f"//   priors: {', '.join(map(str, priors.delta))}",
     ]
+    if design.spec.classes is not None:
+        return [names.comment(line) for line in [*lines, *class_header(design)]]
     sds = dict(zip(design.constant_effects, priors.sd, strict=True))
     for effect, block, flag in zip(design.effects, design.block, centred, strict=True):
         how = "centred" if flag else "standardised"
