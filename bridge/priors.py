@@ -211,8 +211,8 @@ class Priors(Mapping[str, str]):
     ----------
     settings : mapping of str to str, optional
         Keys are ``gamma``, ``delta``, ``lambda_``, ``kappa``, ``sd_u``, ``sd_v``, ``rho``,
-        ``nu``, ``pi``, or an element: ``gamma[sector]``, ``lambda_[u:Intercept]``, ``sd_u[Intercept]``,
-        ``kappa[tau(u:Intercept,u:Intercept),sector]``.
+        ``nu``, ``pi``, or an element: ``gamma[sector]``, ``lambda_[u:Intercept]``,
+        ``sd_u[Intercept]``, ``kappa[tau(u:Intercept,u:Intercept),sector]``.
     **more : str
         The same as keywords.
 
