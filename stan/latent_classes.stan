@@ -91,8 +91,9 @@ model {
   vector[N] base = W * delta;
   array[J] vector[K] lp;
   for (c in 1:K) {
-    vector[N] log_variance = base + A * point[c, (qu + 1):q]';
-    vector[N] term = log_variance + square(left - Z * point[c, 1:qu]') .* exp(-log_variance);
+    vector[q] m = point[c]';
+    vector[N] log_variance = base + A * tail(m, qv);
+    vector[N] term = log_variance + square(left - Z * head(m, qu)) .* exp(-log_variance);
     for (j in 1:J) lp[j, c] = log(weight[c]) - 0.5 * sum(segment(term, first[j], size[j]));
   }
   for (j in 1:J) target += log_sum_exp(lp[j]);

@@ -54,7 +54,9 @@ def answer(plan: Plan, seed: int = 1) -> RawFit:
     }
     sampler = {name: np.zeros(shape) for name in STATS}
     versions = {"pystan": "3"}
-    return RawFit({"draws": {k: v for k, v in draws.items() if v.size}, "sampler": sampler}, versions)
+    return RawFit(
+        {"draws": {k: v for k, v in draws.items() if v.size}, "sampler": sampler}, versions
+    )
 
 
 def result(of: ModelSpec | None = None, data: pd.DataFrame | None = None, **options: Any) -> Result:
