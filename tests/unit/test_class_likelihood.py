@@ -74,9 +74,8 @@ def test_drawn_classes_follow_bayes_rule() -> None:
     many = np.repeat(probability, 4000, axis=0)
     latent = cl.drawn_classes(many, np.random.default_rng(2)).reshape(S, 4000, -1)
     for c in range(C):
-        share = (latent == c).mean(axis=1)
-        error = np.sqrt(probability[..., c] * (1 - probability[..., c]) / 4000)
-        assert (np.abs(share - probability[..., c]) <= 4.5 * error + 1e-9).all()
+        count, law = (latent == c).sum(axis=1), stats.binom(4000, probability[..., c])
+        assert np.minimum(law.cdf(count), law.sf(count - 1)).min() > 1e-5
     again = cl.drawn_classes(many, np.random.default_rng(2))
     np.testing.assert_array_equal(again.reshape(latent.shape), latent)
 
