@@ -151,7 +151,8 @@ class Result:
         """Return the estimated level-2 covariance matrix of (u, v); zero where the spec says so.
 
         Scales: u in outcome units, v on the log variance. For Student-t effects it is the
-        scale matrix.
+        scale matrix, for latent classes the weighted covariance of the mass points, of rank K - 1
+        at most in each draw.
 
         Raises
         ------

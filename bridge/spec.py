@@ -52,7 +52,10 @@ class ModelSpec:
         The distribution of the group effects.
     classes : int, optional
         The number of latent classes K, with ``random_effects="classes"``: the effects of a group
-        are one of K mass points whose weighted mean is zero, whatever the ids.
+        are one of K mass points whose weighted mean is zero. Classes are in the order of
+        u:Intercept, or of the first effect where there is none. A class gives a group all its
+        effects, so that u and v depend on each other with and without a shared id; ``||`` and
+        different ids are refused.
     priors : Priors or mapping, optional
         Priors on the canonical scale, for Bayesian engines.
 
