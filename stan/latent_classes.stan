@@ -36,13 +36,14 @@ functions {
   }
 }
 data {
-  int<lower=1> N; // level-1 units, group by group
+  int<lower=1> N; // rows, group by group: level-1 units, or fewer with the same sums of products
   int<lower=1> J; // groups
   int<lower=2> K; // classes
   int<lower=0> p; // coefficients of the mean
   int<lower=1> k; // coefficients of the log variance
   int<lower=0> qu; // group effects in the mean
   int<lower=0> qv; // group effects in the log variance
+  vector<lower=0>[N] count; // level-1 units that a row stands for
   vector[N] y;
   matrix[N, p] X;
   matrix[N, k] W;
@@ -93,11 +94,11 @@ model {
   for (c in 1:K) {
     vector[q] m = point[c]';
     vector[N] log_variance = base + A * tail(m, qv);
-    vector[N] term = log_variance + square(left - Z * head(m, qu)) .* exp(-log_variance);
+    vector[N] term = count .* log_variance + square(left - Z * head(m, qu)) .* exp(-log_variance);
     for (j in 1:J) lp[j, c] = log(weight[c]) - 0.5 * sum(segment(term, first[j], size[j]));
   }
   for (j in 1:J) target += log_sum_exp(lp[j]);
-  target += -0.5 * N * log(2 * pi());
+  target += -0.5 * sum(count) * log(2 * pi());
   target += dirichlet_lpdf(weight | rep_vector(concentration, K));
   target += lgamma(K + 1); // one order of the classes out of K!
   for (a in 1:q) {

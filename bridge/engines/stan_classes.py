@@ -11,6 +11,7 @@ from bridge import names, scales
 from bridge.class_likelihood import ClassDraws, covariances, drawn_classes, log_joint, probabilities
 from bridge.design import Design
 from bridge.engines.posterior import Classes, Draws
+from bridge.engines.stan_products import constant_variance_function
 
 #: Read from the data block of the other programs as they are there.
 _SHARED = (
@@ -21,10 +22,16 @@ _SHARED = (
 _RUNS, _ROUNDS = 5, 20
 #: The least distance of two classes at the start, in SDs of the effect that orders them.
 _LEAST_GAP = 0.05
+#: The share of a group's largest singular value below which one is rounding.
+_NO_PART = 1e-13
 
 
 def class_data(design: Design, data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the data block of ``latent_classes.stan``, rows group by group.
+
+    Where the variance function is constant within groups, a few rows of each group stand for all of
+    them: those of a factor R with the same sums of products, R'R = M'M of M = (y, X, Z). On High
+    School and Beyond two a school say what its 45 students say.
 
     Parameters
     ----------
@@ -33,17 +40,19 @@ def class_data(design: Design, data: Mapping[str, Any]) -> dict[str, Any]:
     data : mapping
         What `bridge.engines.stan_data.stan_data` made of it.
     """
-    order = np.argsort(design.group, kind="stable")
-    size = np.bincount(design.group, minlength=len(design.group_labels))
     X, W, Z, A = design.mean.matrix, design.variance.matrix, design.Z, design.A
+    mean = np.column_stack([design.y, X, Z])
+    group, first_of, mean, count = _fewer_rows(design, mean)
+    size, p = np.bincount(group, minlength=len(design.group_labels)), X.shape[1]
     return {name: data[name] for name in _SHARED} | {
-        "N": len(order),
+        "N": len(group),
         "K": design.spec.classes,
-        "y": design.y[order],
-        "X": X[order],
-        "W": W[order],
-        "Z": Z[order],
-        "A": A[order],
+        "count": count,
+        "y": mean[:, 0],
+        "X": mean[:, 1 : p + 1],
+        "W": W[first_of],
+        "Z": mean[:, p + 1 :],
+        "A": A[first_of],
         "first": np.concatenate([[0], np.cumsum(size)[:-1]]) + 1,
         "size": size,
         "ordering": names.ordering_effect(design.effects) + 1,
@@ -51,6 +60,41 @@ def class_data(design: Design, data: Mapping[str, Any]) -> dict[str, Any]:
         "variance_column": _same_columns(A, W),
         "concentration": design.priors.pi.parameters[0],
     }
+
+
+def _fewer_rows(
+    design: Design, mean: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the rows that Stan is given, group by group.
+
+    Returns
+    -------
+    group : (n,) array of int
+        The group of each, from 0.
+    row : (n,) array of int
+        A row of the data with its log variance.
+    mean : (n, 1 + p + qu) array
+        Its part of y, X and Z.
+    count : (n,) array
+        How many rows of the data it stands for.
+    """
+    order = np.argsort(design.group, kind="stable")
+    if not constant_variance_function(design):
+        return design.group[order], order, mean[order], np.ones(len(order))
+    norm = np.sqrt((mean**2).sum(axis=0))
+    norm[norm == 0] = 1.0
+    of_group = np.split(order, np.flatnonzero(np.diff(design.group[order])) + 1)
+    factors, counts = [], []
+    for rows in of_group:
+        _, s, vt = np.linalg.svd(mean[rows] / norm, full_matrices=False)
+        kept = s > _NO_PART * s[0]
+        kept[0] = True
+        factors.append(s[kept, None] * vt[kept] * norm)
+        counts.append(np.full(kept.sum(), len(rows) / kept.sum()))
+    many = [len(factor) for factor in factors]
+    group = np.repeat(np.arange(len(of_group)), many)
+    row = np.repeat([rows[0] for rows in of_group], many)
+    return group, row, np.vstack(factors), np.concatenate(counts)
 
 
 def _same_columns(effects: np.ndarray, fixed: np.ndarray) -> np.ndarray:

@@ -224,6 +224,34 @@ def test_chains_start_at_the_classes_of_the_data(seed: int) -> None:
     np.testing.assert_array_equal(again[2]["gap"], points[2]["gap"])
 
 
+def test_fewer_rows_have_the_same_sums_of_products() -> None:
+    data, of = simulated(8, 9).assign(y=lambda d: 1e4 + d["y"]), spec(2)
+    design, block = make_design(of, data), of.translate("stan", data, seed=1).call["data"]
+    M = np.column_stack([design.y, design.mean.matrix, design.Z])
+    R = np.column_stack([block["y"], block["X"], block["Z"]])
+    for j in range(8):
+        own = slice(block["first"][j] - 1, block["first"][j] - 1 + block["size"][j])
+        rows = design.group == j
+        assert block["size"][j] == 3 < rows.sum()  # y, the intercept and x
+        assert block["count"][own].sum() == pytest.approx(rows.sum())
+        np.testing.assert_allclose(R[own].T @ R[own], M[rows].T @ M[rows], rtol=1e-12)
+        # also of residuals, which are small beside y
+        beta = np.array([1.0, -1e4, -0.5, 0.2, 0.1])
+        expected = ((M[rows] @ beta) ** 2).sum()
+        assert ((R[own] @ beta) ** 2).sum() == pytest.approx(expected, rel=1e-8)
+        np.testing.assert_array_equal(block["W"][own], design.variance.matrix[rows][[0] * 3])
+
+
+def test_rows_of_a_variance_that_varies_within_groups_are_all_given() -> None:
+    data, of = simulated(8, 9), spec(2, variance="~ 1 + x + (1 | g)")
+    design, block = make_design(of, data), of.translate("stan", data, seed=1).call["data"]
+    order = np.argsort(design.group, kind="stable")
+    np.testing.assert_array_equal(block["y"], design.y[order])
+    np.testing.assert_array_equal(block["W"], design.variance.matrix[order])
+    np.testing.assert_array_equal(block["count"], np.ones(72))
+    assert design.group[order][block["first"] - 1].tolist() == list(range(8))
+
+
 def test_more_classes_than_distinct_groups_still_start() -> None:
     data = simulated(4, 3)
     plan = spec(4, "y ~ 1 + (1 | g)", "~ 1").translate("stan", data, seed=1)
