@@ -30,7 +30,8 @@ def criteria(
     which : sequence of str
         ``"dic"``, ``"waic"`` and ``"loo"`` are of the rows given the group effects: how well the
         model predicts a further row of a group it knows. ``"logo"`` is of the groups with their
-        effects integrated out: how well it predicts a group it does not know.
+        effects integrated out: how well it predicts a group it does not know. With latent classes
+        all are marginal: of the groups, and ``"loo"`` of the rows.
     progress : bool or callable, optional
         As in `bridge.fit`.
 
@@ -60,6 +61,13 @@ def criteria(
       log predictive densities.
     - Leave-one-group-out by the same importance sampling, with the group's marginal log-likelihood
       in the place of that of a row: the group's effects are integrated out at every draw.
+
+    - With latent classes the class of a group is summed over in every one of them: DIC, WAIC and
+      leave-one-group-out are of the groups' marginal log-likelihood (exact), the DIC with the
+      posterior means of gamma, delta, pi and the mass points plugged in, and leave-one-row-out is
+      of each row given the other rows of its group and the parameters (Vehtari, Mononen, Tolvanen,
+      Sivula & Winther 2016, J. Mach. Learn. Res. 17). Their ``likelihood`` is "marginal over the
+      effects"; of these only logo is there for normal effects too, to compare the two laws by.
 
     ``se`` is the sampling error of an elpd over its units; ``mc_error`` that of the finite number
     of draws. The latter is to first order (the delta method), by the effective sample size of the

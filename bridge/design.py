@@ -13,6 +13,7 @@ from bridge import formula, names
 from bridge.columns import as_frame, complete_rows
 from bridge.design_columns import (
     check_columns,
+    check_enough_groups,
     check_groups,
     columns_of,
     grouping_of,
@@ -64,7 +65,8 @@ class Design:
     columns : dict
         Every column the terms are made of, transforms computed.
     block : tuple of int
-        The block of each effect, u before v; effects in different blocks are independent.
+        The block of each effect, u before v; effects in different blocks are independent. One
+        block of all where effects are latent classes.
     group : (N,) array of int
         The group of each row.
     group_labels : tuple of str
@@ -127,7 +129,12 @@ class Design:
 
     @property
     def rho_pairs(self) -> list[tuple[int, int]]:
-        """Positions of the elements of rho."""
+        """Positions of the elements of rho.
+
+        None with two latent classes, where every correlation is 1 or -1.
+        """
+        if self.spec.classes == 2:
+            return []
         return names.pair_indices(self.block, diagonal=False)
 
     def pair_label(self, pair: tuple[int, int]) -> str:
@@ -200,6 +207,7 @@ class Design:
             kappa_terms=[names.kappa_label(*term) for term in self.kappa_terms],
             correlated=bool(self.constant_rho_pairs),
             student_t=self.spec.random_effects == "student_t",
+            classes=self.spec.classes is not None,
         )
 
     def _constant_terms(self, letter: str, parts: tuple[RandomPart, ...]) -> list[str]:
@@ -257,6 +265,7 @@ def make_design(spec: ModelSpec, data: Any) -> Design:
     mean_random, start = _random(spec.mean_formula.random, encoded, 0, "mean")
     variance_random, _ = _random(spec.variance_formula.random, encoded, start, "variance")
     check_groups(grouping, spec, bool(mean_random), bool(variance_random))
+    check_enough_groups(grouping, spec)
     _check_association(spec, bool(mean_random))
     _check_student_t(spec, bool(mean_random or variance_random))
     design = Design(
@@ -267,7 +276,7 @@ def make_design(spec: ModelSpec, data: Any) -> Design:
         mean_random=mean_random,
         variance_random=variance_random,
         columns=columns,
-        block=numbered_blocks(mean_random + variance_random),
+        block=blocks_of(spec, mean_random + variance_random),
         group=grouping.codes,
         group_labels=grouping.levels,
         index=used.index,
@@ -320,6 +329,12 @@ def numbered_blocks(parts: tuple[RandomPart, ...]) -> tuple[int, ...]:
                 by_id[part.id] = following
             following += 1
     return tuple(block)
+
+
+def blocks_of(spec: ModelSpec, parts: tuple[RandomPart, ...]) -> tuple[int, ...]:
+    """Return the block of every effect of a model; classes tie all effects, ids or none."""
+    block = numbered_blocks(parts)
+    return block if spec.classes is None else (0,) * len(block)
 
 
 def _check_association(spec: ModelSpec, in_mean: bool) -> None:

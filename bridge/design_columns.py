@@ -83,6 +83,15 @@ def check_groups(grouping: Factor, spec: ModelSpec, in_mean: bool, in_variance: 
         )
 
 
+def check_enough_groups(grouping: Factor, spec: ModelSpec) -> None:
+    """Refuse more latent classes than groups."""
+    if spec.classes is not None and len(grouping.levels) < spec.classes:
+        raise GroupsError(
+            f"There are {spec.classes} latent classes for the {len(grouping.levels)} groups of "
+            f"'{spec.group}'; ask for fewer classes."
+        )
+
+
 def columns_of(
     spec: ModelSpec, used: pd.DataFrame
 ) -> tuple[dict[str, Column], dict[formula.Name | formula.Call, list[str]]]:

@@ -89,6 +89,8 @@ def _part(encoded: Encoded | None, start: int) -> tuple[RandomPart, ...]:
 
 def _blocks(result: Result) -> tuple[int, ...]:
     """Return the block of each effect: two are in one where the model has their correlation."""
+    if result.spec.classes is not None:
+        return (0,) * len(result.effects)
     known = {*result.estimates["parameter"], *result.level2_terms}
     found: list[int] = []
     for later, second in enumerate(result.effects):

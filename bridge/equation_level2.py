@@ -95,7 +95,7 @@ def _law(model: ModelParts, members: Sequence[int], family: Word, number: str) -
 
 def _classes(spec: ModelSpec, model: ModelParts) -> list[list[Word]]:
     """Return the law of discrete effects: mass points with weights."""
-    classes = [str(k + 1) for k in range(int(spec.classes or 0))]
+    classes = names.class_labels(spec.classes)
     law = [
         *_vector(model, range(len(model.effects))),
         same("= m_k"),
@@ -103,9 +103,8 @@ def _classes(spec: ModelSpec, model: ModelParts) -> list[list[Word]]:
         Word("k = ", "k = ") + same(", ".join(classes)),
     ]
     mean = Word("Σ π[k]·m_k = 0", r"\textstyle\sum_k \pi_k \, m_k = 0")
-    if "u:Intercept" not in model.labels:
-        return [law, [mean]]
-    return [law, [mean + BREAK, plain("classes in the order of u:Intercept")]]
+    first = model.labels[names.ordering_effect(model.labels)]
+    return [law, [mean + BREAK, plain(f"classes in the order of {first}")]]
 
 
 def level2_functions(model: ModelParts) -> list[list[Word]]:

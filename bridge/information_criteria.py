@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bridge import arviz_compat
+from bridge.class_criteria import class_criteria
 from bridge.design import Design
 from bridge.design_of import design_of
 from bridge.elpd import Elpd, leave_out
@@ -30,7 +31,11 @@ CRITERIA = {
     "loo": (GIVEN, "row"),
     "logo": (MARGINAL, "group"),
 }
+#: The same with latent classes; see `bridge.class_criteria`.
+OF_CLASSES = {name: (MARGINAL, "row" if name == "loo" else "group") for name in CRITERIA}
 ELPD, DEVIANCE = "elpd", "deviance"
+#: Criterion -> likelihood and unit.
+Kinds = dict[str, tuple[str, str]]
 #: Above it importance sampling is not to be relied on (Vehtari et al. 2024).
 K_LIMIT = 0.7
 #: A unit's posterior variance of its log-likelihood above which WAIC fails (Vehtari et al. 2017).
@@ -59,9 +64,10 @@ class Criteria:
         The posterior.
     table : pandas.DataFrame
         One row a criterion and scale: criterion ("dic", "waic", "loo", "logo"), likelihood ("given
-        the effects" or "marginal over the effects"), unit ("row" or "group"), scale ("elpd", or
-        "deviance": minus twice it), estimate, se (over units), mc_error (of the draws),
-        effective_parameters, worst_k_hat, k_hat_above_0.7 (how many units).
+        the effects" or "marginal over the effects", with latent classes always the latter), unit
+        ("row" or "group"), scale ("elpd", or "deviance": minus twice it), estimate, se (over
+        units), mc_error (of the draws), effective_parameters, worst_k_hat, k_hat_above_0.7 (how
+        many units).
     pointwise : pandas.DataFrame
         One row a unit of each criterion but the DIC: criterion, likelihood, unit, label, elpd,
         effective_parameters, k_hat.
@@ -117,33 +123,38 @@ def make_criteria(
     posterior = arviz_compat.groups_of(result.idata)["posterior"]
     posterior = posterior.transpose("chain", "draw", ...)
     design = design_of(result)
+    classes = design.spec.classes is not None
     if asked == ["logo"]:
         check_available(design)
+    kinds = OF_CLASSES if classes else CRITERIA
     efficiency = arviz_compat.relative_efficiency(posterior)
     shape = (posterior.sizes["chain"], posterior.sizes["draw"])
     rows, points = [], []
     notes: list[str] = []
     with shown(progress, "criteria") as report:
-        of_rows = row_criteria(
-            design, posterior, asked, efficiency, lambda share: report(share, "rows")
-        )
-        if of_rows.dic is not None:
-            rows.append(_of_dic(of_rows.dic, shape))
-            notes += _dic_notes(of_rows.dic)
-        units: dict[str, tuple[Elpd | None, Sequence[Any]]] = {
-            "waic": (of_rows.waic, list(design.index)),
-            "loo": (of_rows.loo, list(design.index)),
-        }
-        if "logo" in asked:
-            found, said = _of_groups(result, design, posterior, efficiency, report)
-            units["logo"] = (found, design.group_labels)
-            notes += said
-    for name, (elpd, labels) in units.items():
+        if classes:
+            loglik = _group_loglik(result, design, posterior, report)
+            dic, found = class_criteria(
+                design, posterior, loglik, asked, efficiency, lambda share: report(share, "rows")
+            )
+        else:
+            of_rows = row_criteria(
+                design, posterior, asked, efficiency, lambda share: report(share, "rows")
+            )
+            dic, found = of_rows.dic, {"waic": of_rows.waic, "loo": of_rows.loo}
+            if "logo" in asked:
+                found["logo"], said = _of_groups(result, design, posterior, efficiency, report)
+                notes += said
+    if dic is not None:
+        rows.append(_of_dic(dic, shape, kinds))
+        notes = _dic_notes(dic) + notes
+    for name, elpd in found.items():
         if elpd is None:
             continue
-        rows += _of_elpd(name, elpd, shape)
-        points.append(_pointwise(name, elpd, labels))
-        notes += _elpd_notes(name, elpd, labels, shape[0] * shape[1])
+        labels = list(design.index) if kinds[name][1] == "row" else design.group_labels
+        rows += _of_elpd(name, elpd, shape, kinds)
+        points.append(_pointwise(name, elpd, labels, kinds))
+        notes += _elpd_notes(name, elpd, labels, shape[0] * shape[1], kinds)
     return Criteria(result, _table(rows), _stacked(points), tuple(notes))
 
 
@@ -183,11 +194,7 @@ def _of_groups(
         check_available(design)
     except NotAvailable as missing:
         return None, [f"logo is left out. {missing}"]
-    kept: Any = arviz_compat.groups_of(result.idata).get("log_likelihood", {})
-    if variable_of(design) in kept:
-        loglik = kept[variable_of(design)].transpose("chain", "draw", ...).values
-    else:
-        loglik = marginal_by_draw(design, posterior, lambda share: report(share, "groups"))
+    loglik = _group_loglik(result, design, posterior, report)
     draws = loglik.shape[0] * loglik.shape[1]
     by_unit = np.ascontiguousarray(loglik.reshape(draws, -1).T)
     lost = int((~np.isfinite(by_unit)).any(axis=0).sum())
@@ -199,14 +206,25 @@ def _of_groups(
     return leave_out(by_unit, efficiency), []
 
 
+def _group_loglik(
+    result: Result, design: Design, posterior: Any, report: Callable[[float | None, str], None]
+) -> np.ndarray:
+    """Return the marginal log-likelihood of the groups (chain, draw, J); idata may hold it."""
+    kept: Any = arviz_compat.groups_of(result.idata).get("log_likelihood", {})
+    if variable_of(design) in kept:
+        found: np.ndarray = kept[variable_of(design)].transpose("chain", "draw", ...).values
+        return found
+    return marginal_by_draw(design, posterior, lambda share: report(share, "groups"))
+
+
 def _mc_error(influence: np.ndarray, shape: tuple[int, int]) -> float:
     """Return the Monte Carlo error of a sum from the influences of the draws on it."""
     return arviz_compat.diagnostics(influence.reshape(shape))["mcse"]
 
 
-def _of_dic(dic: Dic, shape: tuple[int, int]) -> dict[str, Any]:
+def _of_dic(dic: Dic, shape: tuple[int, int], kinds: Kinds) -> dict[str, Any]:
     return {
-        **_keys("dic"),
+        **_keys("dic", kinds),
         "scale": DEVIANCE,
         "estimate": dic.value,
         "mc_error": _mc_error(dic.influence, shape),
@@ -214,7 +232,7 @@ def _of_dic(dic: Dic, shape: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def _of_elpd(name: str, elpd: Elpd, shape: tuple[int, int]) -> list[dict[str, Any]]:
+def _of_elpd(name: str, elpd: Elpd, shape: tuple[int, int], kinds: Kinds) -> list[dict[str, Any]]:
     units = len(elpd.elpd)
     known = elpd.k_hat[~np.isnan(elpd.k_hat)]
     above = int((known > K_LIMIT).sum())
@@ -222,7 +240,7 @@ def _of_elpd(name: str, elpd: Elpd, shape: tuple[int, int]) -> list[dict[str, An
     rows = []
     for scale, factor in ((ELPD, 1.0), (DEVIANCE, -2.0)):
         row = {
-            **_keys(name),
+            **_keys(name, kinds),
             "scale": scale,
             "estimate": factor * float(elpd.elpd.sum()),
             "se": abs(factor) * float(np.sqrt(units * elpd.elpd.var())),
@@ -235,8 +253,8 @@ def _of_elpd(name: str, elpd: Elpd, shape: tuple[int, int]) -> list[dict[str, An
     return rows
 
 
-def _keys(name: str) -> dict[str, str]:
-    return dict(zip(_KEYS, (name, *CRITERIA[name]), strict=True))
+def _keys(name: str, kinds: Kinds) -> dict[str, str]:
+    return dict(zip(_KEYS, (name, *kinds[name]), strict=True))
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -253,8 +271,8 @@ def _nullable(values: Sequence[Any], kind: str) -> Any:
     return pd.array([None if np.isnan(v) else v for v in values], dtype=kind)
 
 
-def _pointwise(name: str, elpd: Elpd, labels: Sequence[Any]) -> pd.DataFrame:
-    frame = pd.DataFrame({key: [value] * len(labels) for key, value in _keys(name).items()})
+def _pointwise(name: str, elpd: Elpd, labels: Sequence[Any], kinds: Kinds) -> pd.DataFrame:
+    frame = pd.DataFrame({key: [value] * len(labels) for key, value in _keys(name, kinds).items()})
     frame["label"] = pd.Series(list(labels), dtype=object)
     frame["elpd"], frame["effective_parameters"] = elpd.elpd, elpd.effective
     frame["k_hat"] = _nullable(list(elpd.k_hat), "Float64")
@@ -277,8 +295,10 @@ def _dic_notes(dic: Dic) -> list[str]:
     ]
 
 
-def _elpd_notes(name: str, elpd: Elpd, labels: Sequence[Any], draws: int) -> list[str]:
-    unit = CRITERIA[name][1]
+def _elpd_notes(
+    name: str, elpd: Elpd, labels: Sequence[Any], draws: int, kinds: Kinds
+) -> list[str]:
+    unit = kinds[name][1]
     if name != "waic":
         return _k_notes(name, unit, elpd.k_hat, labels, draws)
     high = int((elpd.effective > _WAIC_LIMIT).sum())
@@ -286,7 +306,8 @@ def _elpd_notes(name: str, elpd: Elpd, labels: Sequence[Any], draws: int) -> lis
         return []
     return [
         f"waic: in {high} of {len(labels)} {unit}s the log-likelihood has a posterior variance "
-        f"above {_WAIC_LIMIT}, where WAIC is not to be relied on; use loo."
+        f"above {_WAIC_LIMIT}, where WAIC is not to be relied on; use "
+        f"{'loo' if unit == 'row' else 'logo'}."
     ]
 
 

@@ -18,6 +18,8 @@ VARIABLES = {
     "lambda_": ("latent_term",),
     "nu": (),
     "pi": ("latent_class",),
+    "u_class": ("latent_class", "mean_effect"),
+    "v_class": ("latent_class", "variance_effect"),
     "u": ("<group>", "mean_effect"),
     "v": ("<group>", "variance_effect"),
 }
@@ -38,6 +40,8 @@ MEANINGS = {
     ),
     "nu": ("degrees of freedom of Student-t effects", "-"),
     "pi": ("weights of latent classes", "probability"),
+    "u_class": ("effects in the mean of each latent class", "outcome units"),
+    "v_class": ("effects in the log variance of each latent class", "log variance"),
     "u": ("group effects in the mean", "outcome units"),
     "v": ("group effects in the log variance", "log variance"),
 }
@@ -92,6 +96,25 @@ def pair(first: str, second: str) -> str:
 def square(label: str) -> str:
     """Return the label of the square of a group effect, for example ``u:Intercept^2``."""
     return f"{label}^2"
+
+
+def class_labels(classes: int | None) -> list[str]:
+    """Return the labels of latent classes, from "1"; none where there are none."""
+    return [str(number + 1) for number in range(classes or 0)]
+
+
+def class_effect(latent_class: str, label: str) -> str:
+    """Return the label of a class's effect, for example ``1, u:Intercept``."""
+    return f"{latent_class}, {label}"
+
+
+def ordering_effect(effects: Sequence[str]) -> int:
+    """Return the position of the effect by which classes are ordered, the smallest first.
+
+    It is ``u:Intercept``, and where there is none the first effect, u before v.
+    """
+    intercept = effect("u", INTERCEPT)
+    return effects.index(intercept) if intercept in effects else 0
 
 
 def kappa_label(variable: str, pair_label: str, term: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bridge import names
+from bridge.class_likelihood import draws_of, points_log_density, weights_log_density
 from bridge.design import Design, RandomPart
 from bridge.encode import Encoded
 from bridge.priors import lkj_log_density
@@ -90,7 +91,7 @@ def _density(design: Design, mean: np.ndarray, log_variance: np.ndarray) -> np.n
     return found
 
 
-def part_of(design: Design, rows: slice) -> Design:
+def part_of(design: Design, rows: slice | np.ndarray) -> Design:
     """Return a design of some of the rows and of all groups, without its columns."""
 
     def encoded(whole: Encoded) -> Encoded:
@@ -137,7 +138,8 @@ def make_groups(
         ``log_likelihood``: the outcome's log density of each row given the group effects;
         ``posterior_predictive``: a new outcome of each row for the same groups; ``log_prior``:
         the log prior density of gamma, delta, lambda_, kappa and the SDs by element, of the
-        correlations and of nu, on the canonical scale.
+        correlations and of nu, on the canonical scale; of latent classes that of pi and of the
+        points of each effect.
     """
     import xarray as xr
 
@@ -198,7 +200,8 @@ def _log_prior(design: Design, posterior: xr.Dataset, coords: dict[str, Any]) ->
     import xarray as xr
 
     priors = design.priors
-    diagonal = [names.pair(e, e) for e in design.constant_effects]
+    points = design.spec.classes is not None
+    diagonal = [] if points else [names.pair(e, e) for e in design.constant_effects]
     columns = {}
     labels: dict[str, list[str]] = {}
     for name in ("gamma", "delta", "lambda_", "kappa"):
@@ -215,7 +218,10 @@ def _log_prior(design: Design, posterior: xr.Dataset, coords: dict[str, Any]) ->
     for name, (dim, values, each) in columns.items():
         density = [prior.log_density(values[..., i]) for i, prior in enumerate(each)]
         data[name] = (("chain", "draw", dim), np.stack(density, axis=-1))
-    if design.constant_rho_pairs:
+    if points:
+        data |= _class_priors(design, posterior)
+        labels["effect"] = list(design.effects)
+    elif design.constant_rho_pairs:
         data["rho"] = (("chain", "draw"), _log_lkj(design, posterior["rho"].values))
     if "nu" in posterior:
         nu = posterior["nu"].values
@@ -223,6 +229,23 @@ def _log_prior(design: Design, posterior: xr.Dataset, coords: dict[str, Any]) ->
         above = np.log1p(-np.exp(priors.nu.log_cdf(1.0)))
         data["nu"] = (("chain", "draw"), priors.nu.log_density(nu) - above)
     return xr.Dataset(data, {**coords, **labels})
+
+
+def _class_priors(design: Design, posterior: xr.Dataset) -> dict[str, Any]:
+    """Return the log prior density of the weights of latent classes, and of each effect's points.
+
+    The latter is a density of the steps between successive classes.
+    """
+    flat = draws_of(posterior)
+    shape, first = posterior["pi"].shape[:2], names.ordering_effect(design.effects)
+    each = [
+        points_log_density(flat.points[..., a], prior, ordered=a == first).reshape(shape)
+        for a, prior in enumerate(design.priors.sd)
+    ]
+    return {
+        "pi": (("chain", "draw"), weights_log_density(flat.pi, design.priors.pi).reshape(shape)),
+        "points": (("chain", "draw", "effect"), np.stack(each, axis=-1)),
+    }
 
 
 def _log_lkj(design: Design, rho: np.ndarray) -> np.ndarray:

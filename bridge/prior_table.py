@@ -42,18 +42,21 @@ def prior_table(design: Design) -> pd.DataFrame:
         add(flat, str(prior), scale, "lambda_", flat)
     for effect, prior in zip(design.constant_effects, priors.sd, strict=True):
         letter, _, term = effect.partition(":")
+        points = design.spec.classes is not None
         add(
-            f"sd[{effect}]",
-            str(prior),
+            f"{letter}_class[{effect}]" if points else f"sd[{effect}]",
+            f"{prior}, reflected" if points else str(prior),
             scales.EFFECT[letter],
             f"sd_{letter}",
             f"sd_{letter}[{term}]",
         )
-    if design.constant_rho_pairs:
+    if design.constant_rho_pairs and design.spec.classes is None:
         add("rho", f"lkj({priors.lkj:g})", scales.RHO, "rho")
     for kappa, prior in zip(design.kappa_terms, priors.kappa, strict=True):
         flat = names.flat("kappa", names.kappa_label(*kappa))
         add(flat, str(prior), scales.KAPPA[kappa[0]], "kappa", flat)
     if design.spec.random_effects == "student_t":
         add("nu", str(priors.nu), scales.NU, "nu")
+    if design.spec.classes is not None:
+        add("pi", str(priors.pi), scales.PI, "pi")
     return pd.DataFrame(rows, columns=["parameter", "prior", "scale", "source"])

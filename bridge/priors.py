@@ -20,8 +20,9 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "exponential": ("rate",),
     "lkj": ("eta",),
     "gamma": ("shape", "rate"),
+    "dirichlet": ("concentration",),
 }
-_MUST_BE_POSITIVE = {"sd", "df", "scale", "rate", "eta", "shape"}
+_MUST_BE_POSITIVE = {"sd", "df", "scale", "rate", "eta", "shape", "concentration"}
 
 #: What a prior can be set on -> the families it can take, and what it is.
 TARGETS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -39,6 +40,7 @@ TARGETS: dict[str, tuple[tuple[str, ...], str]] = {
     "sd_v": (("half_t", "half_normal", "exponential", "flat"), "SDs of v, log variance"),
     "rho": (("lkj",), "correlations of (u, v), one correlation matrix for each set"),
     "nu": (("gamma",), "degrees of freedom of Student-t effects, above 1"),
+    "pi": (("dirichlet",), "weights of latent classes, the same concentration for each"),
 }
 _TEXT = re.compile(r"\s*(?P<family>[A-Za-z][\w-]*)\s*(?:\((?P<arguments>[^()]*)\))?\s*")
 _KEY = re.compile(r"(?P<target>\w+)(?:\[(?P<element>.*)\])?")
@@ -209,8 +211,8 @@ class Priors(Mapping[str, str]):
     ----------
     settings : mapping of str to str, optional
         Keys are ``gamma``, ``delta``, ``lambda_``, ``kappa``, ``sd_u``, ``sd_v``, ``rho``,
-        ``nu``, or an element: ``gamma[sector]``, ``lambda_[u:Intercept]``, ``sd_u[Intercept]``,
-        ``kappa[tau(u:Intercept,u:Intercept),sector]``.
+        ``nu``, ``pi``, or an element: ``gamma[sector]``, ``lambda_[u:Intercept]``,
+        ``sd_u[Intercept]``, ``kappa[tau(u:Intercept,u:Intercept),sector]``.
     **more : str
         The same as keywords.
 
@@ -224,6 +226,14 @@ class Priors(Mapping[str, str]):
     ``kappa`` is flat by default. The likelihood of a log variance levels off towards zero
     variance, and that of an atanh correlation towards one; where the data do not rule these out,
     a flat prior leaves the posterior improper: set one, such as ``kappa="normal(0, 2)"``.
+
+    With latent classes ``sd_u`` and ``sd_v`` are of the mass points. The K points of an effect,
+    about their mean without weights, are as K draws about theirs from that prior reflected at
+    zero: half_normal(0, s) gives normal(0, s) and half_t(df, 0, s) a multivariate t, of which the
+    draws share the mixing; exponential(rate) a density exp(-rate r) in the distance r of the K
+    points from their mean. With K = 2 the distance of the points over the root of 2 has the very
+    prior. The points are then moved to a weighted mean of zero and, of the effect that orders the
+    classes, sorted. ``flat`` is refused there. ``pi`` is dirichlet(1), uniform, by default.
 
     Examples
     --------
@@ -274,7 +284,7 @@ def _target(key: str) -> str:
             f"{suggest(str(target), TARGETS)} There are: {', '.join(TARGETS)}, and elements such "
             "as gamma[sector] or sd_u[Intercept]."
         )
-    if match and match["element"] is not None and target in ("rho", "nu"):
+    if match and match["element"] is not None and target in ("rho", "nu", "pi"):
         raise PriorError(f"A prior on {target} holds for all of it: write {target}, not {key}.")
     return target
 
@@ -299,6 +309,8 @@ class ResolvedPriors:
         (1 + rho) / 2 ~ beta(lkj + K / 2 - 1, lkj + K / 2 - 1) in a set of K.
     nu : Prior
         The prior of the degrees of freedom, where effects are Student-t.
+    pi : Prior
+        The prior of the weights, where effects are latent classes.
     set_by_user : frozenset of str
         The keys the user set.
     """
@@ -310,6 +322,7 @@ class ResolvedPriors:
     sd: tuple[Prior, ...]
     lkj: float
     nu: Prior
+    pi: Prior
     set_by_user: frozenset[str]
 
 
@@ -329,11 +342,12 @@ def resolve(
     kappa_terms: Sequence[str] = (),
     correlated: bool = True,
     student_t: bool = True,
+    classes: bool = False,
 ) -> ResolvedPriors:
     """Fill in the defaults and give every parameter its prior.
 
     Defaults: coefficients flat; SD(u) half_t(3, 0, 2.5 MAD of the outcome); SD(v)
-    half_t(3, 0, 1); correlations lkj(1); nu gamma(2, 0.1).
+    half_t(3, 0, 1); correlations lkj(1); nu gamma(2, 0.1); pi dirichlet(1).
 
     Parameters
     ----------
@@ -349,11 +363,13 @@ def resolve(
         Labels of lambda_ and of kappa.
     correlated, student_t : bool
         Whether the model has correlations, and Student-t effects, to set a prior on.
+    classes : bool
+        Whether its effects are latent classes; then it has no correlations to set a prior on.
 
     Raises
     ------
     PriorError
-        Where a prior is set on an element the model does not have.
+        Where a prior is set on an element the model does not have, or mass points are flat.
     """
     elements = {
         "gamma": mean_terms,
@@ -372,7 +388,7 @@ def resolve(
         "sd_v": Prior("half_t", (3.0, 0.0, 1.0)),
     }
     known = [name for t, terms in elements.items() if terms for name in (t, *_elements(t, terms))]
-    known += ["rho"] * correlated + ["nu"] * student_t
+    known += ["rho"] * (correlated and not classes) + ["nu"] * student_t + ["pi"] * classes
     for key in priors:
         if key not in known:
             raise PriorError(
@@ -384,14 +400,21 @@ def resolve(
         whole = priors.prior(target) or defaults[target]
         return tuple(priors.prior(f"{target}[{e}]") or whole for e in elements[target])
 
+    sd = of("sd_u") + of("sd_v")
+    if classes and Prior("flat") in sd:
+        raise PriorError(
+            "A flat prior of sd_u or sd_v leaves the mass points of latent classes without a "
+            "proper one; give it a scale, as half_t(3, 0, 10)."
+        )
     lkj = priors.prior("rho") or Prior("lkj", (1.0,))
     return ResolvedPriors(
         gamma=of("gamma"),
         delta=of("delta"),
         lambda_=of("lambda_"),
         kappa=of("kappa"),
-        sd=of("sd_u") + of("sd_v"),
+        sd=sd,
         lkj=lkj.parameters[0],
         nu=priors.prior("nu") or Prior("gamma", (2.0, 0.1)),
+        pi=priors.prior("pi") or Prior("dirichlet", (1.0,)),
         set_by_user=frozenset(priors),
     )

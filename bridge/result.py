@@ -75,6 +75,8 @@ class Result:
         The terms of the level-2 functions: element -> list of {label, columns}, where label is
         that along ``kappa_term`` and columns are what the coefficient multiplies, each as
         {column, level, levels}; level and levels are None for a number.
+    membership : pandas.DataFrame or None
+        Of latent classes; `class_probabilities` returns it.
     """
 
     spec: ModelSpec
@@ -98,6 +100,7 @@ class Result:
     ml: Mapping[str, float] = field(default_factory=dict)
     level2_terms: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     effects_covariance: np.ndarray | None = None
+    membership: pd.DataFrame | None = None
 
     # --- likelihood -----------------------------------------------------------------
     @property
@@ -148,7 +151,8 @@ class Result:
         """Return the estimated level-2 covariance matrix of (u, v); zero where the spec says so.
 
         Scales: u in outcome units, v on the log variance. For Student-t effects it is the
-        scale matrix.
+        scale matrix, for latent classes the weighted covariance of the mass points, of rank K - 1
+        at most in each draw.
 
         Raises
         ------
@@ -238,6 +242,25 @@ class Result:
             raise NotAvailable(f"There is no group '{group}'.{suggest(str(group), labels)}")
         matrix = self.effects_covariance[labels.index(label)]
         return pd.DataFrame(matrix, list(self.effects), list(self.effects))
+
+    @property
+    def class_probabilities(self) -> pd.DataFrame:
+        """The probability of each latent class for each group: group, latent_class, probability.
+
+        The posterior mean of the probability given the parameters and the group's rows. Classes
+        are "1" to "K", in the order of u:Intercept (of the first effect where there is none).
+
+        Raises
+        ------
+        NotAvailable
+            Where the effects are not latent classes.
+        """
+        if self.membership is None:
+            raise NotAvailable(
+                "There are no class probabilities: the group effects of this model are not latent "
+                'classes; ask for them by random_effects="classes" and classes=K.'
+            )
+        return self.membership
 
     def asymptotic_draws(self, draws: int = 4000, seed: int = 0) -> pd.DataFrame:
         """Return normal draws around ML or two-step estimates; labelled, not a posterior.
@@ -334,6 +357,7 @@ class Result:
             else {"labels": list(covariance.index), "values": covariance.to_numpy().tolist()},
             "ml": dict(self.ml),
             "level2_terms": dict(self.level2_terms),
+            "membership": None if self.membership is None else _frame_to_json(self.membership),
         }
 
 
@@ -397,6 +421,7 @@ def load(path: str | Path) -> Result:
         ml=parts["ml"],
         effects_covariance=None if each is None else each[_COVARIANCES].to_numpy(),
         level2_terms=parts.get("level2_terms", {}),
+        membership=_frame_from_json(parts["membership"]) if parts.get("membership") else None,
     )
 
 

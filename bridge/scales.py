@@ -25,6 +25,7 @@ EFFECT = {"u": "outcome", "v": "log variance"}
 #: The coefficients of a level-2 function, by what it is of.
 KAPPA = {"tau": "log variance", "rho": "atanh correlation"}
 NU = "degrees of freedom"
+PI = "probability"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge import formula
+from bridge.class_rules import check_classes
 from bridge.errors import DataFileError, GroupingError, SpecError, VocabularyError, suggest
 from bridge.formula import Formula
 from bridge.names import RESERVED, RESERVED_GROUPS
@@ -50,7 +51,11 @@ class ModelSpec:
     random_effects : {"normal", "student_t", "classes"}
         The distribution of the group effects.
     classes : int, optional
-        The number of latent classes, with ``random_effects="classes"``.
+        The number of latent classes K, with ``random_effects="classes"``: the effects of a group
+        are one of K mass points whose weighted mean is zero. Classes are in the order of
+        u:Intercept, or of the first effect where there is none. A class gives a group all its
+        effects, so that u and v depend on each other with and without a shared id; ``||`` and
+        different ids are refused.
     priors : Priors or mapping, optional
         Priors on the canonical scale, for Bayesian engines.
 
@@ -91,6 +96,9 @@ class ModelSpec:
         self._check_choices()
         self._check_formulas(mean, variance)
         object.__setattr__(self, "level2", self._checked_level2())
+        if self.random_effects == "classes":
+            parts = (self.level2, self.association)
+            check_classes(self.classes, mean.random, variance.random, *parts)
 
     # --- parts ------------------------------------------------------------------
     @property
@@ -279,8 +287,6 @@ class ModelSpec:
             )
         if (self.random_effects == "classes") != (self.classes is not None):
             raise SpecError('Latent classes need both random_effects="classes" and classes=K.')
-        if self.classes is not None and (not isinstance(self.classes, int) or self.classes < 2):
-            raise SpecError(f"classes is a whole number of at least 2, not {self.classes!r}.")
 
     def _check_formulas(self, mean: Formula, variance: Formula) -> None:
         if mean.outcome is None:

@@ -119,6 +119,8 @@ def _further(spec: ModelSpec) -> list[str]:
         lines.append(f"level-2 log variances and atanh correlations {spec.level2}")
     for key, text in ({} if isinstance(spec.level2, str) else spec.level2 or {}).items():
         lines.append(f"{'log' if key.startswith('tau') else 'atanh'} {key} {text}")
+    if spec.classes is not None:
+        lines.append(f"group effects: {spec.classes} latent classes")
     if spec.association is not None:
         unit = "SDs" if spec.latent_scale == "standardised" else "outcome units"
         lines.append(f"mean effects in the log variance: {spec.association}, in {unit}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ _TEXT = "object"
 def parameter_table(design: Design) -> list[tuple[str, str, str]]:
     """Return (flat name, component, scale) of every parameter.
 
-    The order is gamma, delta, lambda_, tau, rho, kappa; of tau and rho the constant elements.
+    The order is gamma, delta, lambda_, tau, rho, kappa, pi, u_class, v_class; of tau and rho the
+    constant elements.
     """
     rows = [(names.flat("gamma", t), "mean", scales.GAMMA) for t in design.mean.labels]
     rows += [(names.flat("delta", t), "variance", scales.DELTA) for t in design.variance.labels]
@@ -40,6 +42,12 @@ def parameter_table(design: Design) -> list[tuple[str, str, str]]:
     for variable, pair_label, term in design.kappa_terms:
         label = names.kappa_label(variable, pair_label, term)
         rows.append((names.flat("kappa", label), "level2", scales.KAPPA[variable]))
+    classes = names.class_labels(design.spec.classes)
+    rows += [(names.flat("pi", label), "level2", scales.PI) for label in classes]
+    for letter, effects in (("u", design.mean_effects), ("v", design.variance_effects)):
+        for latent, effect in product(classes, effects):
+            flat = names.flat(f"{letter}_class", names.class_effect(latent, effect))
+            rows.append((flat, "level2", scales.EFFECT[letter]))
     return rows
 
 
@@ -75,6 +83,15 @@ def group_effects(
 def nullable(values: np.ndarray) -> Any:
     """Return numbers as a nullable column, <NA> where they are not numbers."""
     return pd.array([None if np.isnan(v) else float(v) for v in values], dtype="Float64")
+
+
+def membership_frame(design: Design, probabilities: np.ndarray) -> pd.DataFrame:
+    """Return the probabilities of the classes of each group (J, K) as a tidy frame."""
+    classes = names.class_labels(design.spec.classes)
+    rows = [(g, c) for g in design.group_labels for c in classes]
+    frame = pd.DataFrame(rows, columns=["group", "latent_class"], dtype=_TEXT)
+    frame["probability"] = nullable(probabilities.reshape(-1))
+    return frame
 
 
 def data_groups(design: Design) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from bridge.engines.harmonise import (
     data_groups,
     group_effects,
     make_result,
+    membership_frame,
     nullable,
     parameter_table,
 )
@@ -24,6 +25,31 @@ from bridge.errors import HarmoniseError
 from bridge.marginal.by_draw import with_marginal
 from bridge.pointwise import make_groups
 from bridge.result import Result
+
+#: R-hat of a parameter of the classes above which chains are taken to be about different ones.
+_OTHER_MODE = 1.1
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Draws of K latent classes, canonical scales. C chains, D draws, J groups, q effects.
+
+    Attributes
+    ----------
+    pi : (C, D, K) array
+        Weights.
+    points : (C, D, K, q) array
+        Effects of each class, u before v; their weighted means are zero.
+    T : (C, D, q, q) array
+        Weighted covariances of the points, of rank K - 1 at most.
+    membership : (J, K) array
+        The posterior mean of the probability of each class for each group.
+    """
+
+    pi: np.ndarray
+    points: np.ndarray
+    T: np.ndarray
+    membership: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -49,6 +75,8 @@ class Draws:
         Effects of u in the variance function, in the order of `Design.latent_terms`.
     kappa : (C, D, number of terms) array, optional
         Coefficients of level-2 functions, in the order of `Design.kappa_terms`.
+    classes : Classes, optional
+        Of effects that are latent classes.
     """
 
     gamma: np.ndarray
@@ -60,11 +88,20 @@ class Draws:
     nu: np.ndarray | None = None
     lambda_: np.ndarray | None = None
     kappa: np.ndarray | None = None
+    classes: Classes | None = None
 
     def several(self, name: str) -> np.ndarray:
         """Return ``lambda_`` or ``kappa``, without an element where the model has none."""
         found = getattr(self, name)
         return np.zeros((*self.gamma.shape[:2], 0)) if found is None else np.asarray(found)
+
+    def of_classes(self, qu: int) -> np.ndarray:
+        """Return pi, the points of u and those of v, class by class, as `parameter_table` does."""
+        if self.classes is None:
+            return self.several("classes")
+        points, shape = self.classes.points, (*self.gamma.shape[:2], -1)
+        parts = (points[..., :qu].reshape(shape), points[..., qu:].reshape(shape))
+        return np.concatenate([self.classes.pi, *parts], axis=-1)
 
 
 def posterior_result(plan: Plan, raw: RawFit, draws: Draws) -> Result:
@@ -72,7 +109,9 @@ def posterior_result(plan: Plan, raw: RawFit, draws: Draws) -> Result:
     design = plan.design
     tau = _constant_tau(design, draws)
     lambda_, kappa = draws.several("lambda_"), draws.several("kappa")
-    stacked = np.concatenate([draws.gamma, draws.delta, lambda_, tau, draws.rho, kappa], axis=-1)
+    points = draws.of_classes(len(design.mean_effects))
+    parts = [draws.gamma, draws.delta, lambda_, tau, draws.rho, kappa, points]
+    stacked = np.concatenate(parts, axis=-1)
     table = parameter_table(design)
     if draws.nu is not None:
         stacked = np.concatenate([stacked, draws.nu[..., None]], axis=-1)
@@ -87,6 +126,11 @@ def posterior_result(plan: Plan, raw: RawFit, draws: Draws) -> Result:
     if "marginal_log_likelihood" in plan.options["include"]:
         groups["log_likelihood"] = with_marginal(groups.get("log_likelihood"), design, posterior)
     estimates = posterior_estimates(stacked, table)
+    said = sampler_warnings(draws.sample_stats, estimates, plan.options)
+    more = {}
+    if draws.classes is not None:
+        more["membership"] = membership_frame(design, draws.classes.membership)
+        said += class_warnings(estimates)
     return make_result(
         plan,
         raw,
@@ -94,13 +138,16 @@ def posterior_result(plan: Plan, raw: RawFit, draws: Draws) -> Result:
         estimates,
         _effect_summary(design, draws.effects),
         {**groups, **data_groups(design)},
-        tuple(raw.warnings) + tuple(sampler_warnings(draws.sample_stats, estimates, plan.options)),
+        tuple(raw.warnings) + tuple(said),
+        **more,
     )
 
 
 def _constant_tau(design: Design, draws: Draws) -> np.ndarray:
     """Return the variances and covariances that are the same in all groups (C, D, pairs)."""
     pairs, size = design.constant_rho_pairs, len(design.effects)
+    if draws.classes is not None:
+        return np.stack([draws.classes.T[..., a, b] for a, b in design.tau_pairs], axis=-1)
     matrices = scales.correlation_matrix(draws.rho, pairs, size)
     sd = np.full((*draws.gamma.shape[:2], size), np.nan)  # where it varies, it is not read
     sd[..., [design.effects.index(effect) for effect in design.constant_effects]] = draws.sd
@@ -162,6 +209,9 @@ def _posterior(design: Design, draws: Draws, tau: np.ndarray) -> Any:
     add("rho", draws.rho, pair_labels(design.constant_rho_pairs), scales.RHO)
     kappa_labels = [names.kappa_label(*term) for term in design.kappa_terms]
     add("kappa", draws.several("kappa"), kappa_labels, " or ".join(scales.KAPPA.values()))
+    if draws.classes is not None:
+        data |= _class_variables(draws.classes, qu)
+        coords["latent_class"] = names.class_labels(design.spec.classes)
     if draws.nu is not None:
         data["nu"] = (("chain", "draw"), draws.nu, {"scale": scales.NU})
     for name, labels, part in (
@@ -176,9 +226,37 @@ def _posterior(design: Design, draws: Draws, tau: np.ndarray) -> Any:
     return xr.Dataset(data, {**coords, "chain": np.arange(chains), "draw": np.arange(kept)})
 
 
+def _class_variables(classes: Classes, qu: int) -> dict[str, Any]:
+    """Return the variables of latent classes, as xarray takes them."""
+    found: dict[str, Any] = {
+        "pi": (("chain", "draw", "latent_class"), classes.pi, {"scale": scales.PI})
+    }
+    parts = {"u": classes.points[..., :qu], "v": classes.points[..., qu:]}
+    for letter, part in parts.items():
+        if part.shape[-1]:
+            name = f"{letter}_class"
+            dims = ("chain", "draw", *names.VARIABLES[name])
+            found[name] = (dims, part, {"scale": scales.EFFECT[letter]})
+    return found
+
+
 def _stats(draws: Draws) -> Any:
     import xarray as xr
 
     chains, kept = draws.gamma.shape[:2]
     data = {name: (("chain", "draw"), np.asarray(v)) for name, v in draws.sample_stats.items()}
     return xr.Dataset(data, {"chain": np.arange(chains), "draw": np.arange(kept)})
+
+
+def class_warnings(estimates: pd.DataFrame) -> list[str]:
+    """Return a sentence where the chains disagree about latent classes as such."""
+    of_classes = estimates["parameter"].str.startswith(("pi[", "u_class[", "v_class["))
+    known = estimates[of_classes].dropna(subset=["r_hat"])
+    if not (known["r_hat"] > _OTHER_MODE).any():
+        return []
+    return [
+        "The chains disagree about the latent classes: they may have found different modes, or "
+        "there are more classes than the data tell apart, and their mean then describes none of "
+        "them. Look at pi and u_class by chain, ask for fewer classes, or give pi, sd_u and sd_v "
+        "tighter priors."
+    ]

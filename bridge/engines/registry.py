@@ -103,7 +103,7 @@ ENGINES: dict[str, Entry] = {
         "bridge.engines.stan:Stan",
         "CmdStan or PyStan",
         "posterior",
-        frozenset(FEATURES) - {"classes"},
+        frozenset(FEATURES),
     ),
     "fake": Entry(
         "bridge.engines.fake:Fake", "nothing (canned draws)", "posterior", _BAYESIAN | {"student_t"}

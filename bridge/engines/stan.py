@@ -13,11 +13,13 @@ from bridge.engines import stan_backends
 from bridge.engines.base import SAMPLER_OPTIONS, Engine, Option, Plan, Progress, RawFit
 from bridge.engines.draws_folder import prepare_folder
 from bridge.engines.posterior import Draws, posterior_result
+from bridge.engines.stan_classes import class_data, class_draws, class_header, class_points
 from bridge.engines.stan_data import stan_data
 from bridge.engines.stan_products import completed, without_rows
-from bridge.engines.stan_program import GENERAL, GROUPED, choose_program, program_text
+from bridge.engines.stan_program import CLASSES, GENERAL, GROUPED, choose_program, program_text
 from bridge.engines.stan_rows import row_data
 from bridge.engines.stan_start import choose_centred, initial_points
+from bridge.errors import OptionError
 from bridge.result import Result
 from bridge.starting import starting_values
 
@@ -53,7 +55,15 @@ class Stan(Engine):
             start, design.variance.matrix, design.Z, design.group, len(design.group_labels)
         )
         data, chosen = stan_data(design, centred), choose_program(design)
-        data = without_rows(data, design) if chosen == GROUPED else row_data(data)
+        if chosen == CLASSES:
+            if options["starts"] == "dispersed":
+                raise OptionError(
+                    "Chains of latent classes start from clusters of their own already: leave out "
+                    'starts="dispersed".'
+                )
+            data = class_data(design, data)
+        else:
+            data = without_rows(data, design) if chosen == GROUPED else row_data(data)
         program = program_text(chosen)
         native = "\n".join([*_header(design, centred, options), "", program])
         call = {"program": program, "data": data, "start": start}
@@ -62,16 +72,10 @@ class Stan(Engine):
     def run(self, plan: Plan, progress: Progress) -> RawFit:
         """Sample by CmdStan where it is found, else by PyStan."""
         options, data = plan.options, plan.call["data"]
-        points = initial_points(
-            plan.call["start"],
-            options["chains"],
-            options["seed"],
-            data,
-            dispersed=options["starts"] == "dispersed",
-        )
         settings = {n: value for n, value in options.items() if n not in ("include", "starts")}
         if options["draws_to"] is not None:
             settings["draws_to"] = prepare_folder(options["draws_to"], plan.native)
+        points = _points(plan)
         drawn = stan_backends.sample(
             plan.call["program"], data, points, progress=progress, **settings
         )
@@ -85,14 +89,18 @@ class Stan(Engine):
     def harmonise(self, raw: RawFit, plan: Plan) -> Result:
         """Label the draws, canonical already; SDs and correlations become covariances."""
         design, draws = plan.design, raw.values["draws"]
-        if choose_program(design) != GENERAL:
+        stats = {ours: np.asarray(raw.values["sampler"][k]) for k, ours in _STATS.items()}
+        stats["diverging"] = stats["diverging"].astype(bool)
+        chosen = choose_program(design)
+        if chosen == CLASSES:
+            made = class_draws(design, draws, stats, plan.options["seed"])
+            return posterior_result(plan, raw, made)
+        if chosen != GENERAL:
             draws = completed(draws, plan.call["data"])
         shape = draws["delta"].shape[:2]
         size, groups = len(design.effects), len(design.group_labels)
         effects = draws.get("effects", np.zeros((*shape, size, groups)))
         none = np.zeros((*shape, 0))
-        stats = {ours: np.asarray(raw.values["sampler"][k]) for k, ours in _STATS.items()}
-        stats["diverging"] = stats["diverging"].astype(bool)
         return posterior_result(
             plan,
             raw,
@@ -110,6 +118,15 @@ class Stan(Engine):
         )
 
 
+def _points(plan: Plan) -> list[dict[str, Any]]:
+    """Return a starting point for each chain."""
+    options, start, data = plan.options, plan.call["start"], plan.call["data"]
+    if choose_program(plan.design) == CLASSES:
+        return class_points(start, options["chains"], options["seed"], data)
+    dispersed = options["starts"] == "dispersed"
+    return initial_points(start, options["chains"], options["seed"], data, dispersed=dispersed)
+
+
 def _header(design: Design, centred: np.ndarray, options: Mapping[str, Any]) -> list[str]:
     """Say in comments of Stan what the data block holds for this model."""
     priors = design.priors
@@ -124,6 +141,8 @@ def _header(design: Design, centred: np.ndarray, options: Mapping[str, Any]) -> 
         f"// W (delta, log variance): {', '.join(design.variance.labels)}",
         f"//   priors: {', '.join(map(str, priors.delta))}",
     ]
+    if design.spec.classes is not None:
+        return [names.comment(line) for line in [*lines, *class_header(design)]]
     sds = dict(zip(design.constant_effects, priors.sd, strict=True))
     for effect, block, flag in zip(design.effects, design.block, centred, strict=True):
         how = "centred" if flag else "standardised"

@@ -1,4 +1,4 @@
-"""Our Stan programs: the plain model's, by rows or by groups, and one for all that is added."""
+"""Our Stan programs: the plain model's, by rows or by groups, one for what is added, classes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from bridge.resources import path
 PLAIN = "stan/location_scale.stan"
 GROUPED = "stan/group_variance.stan"
 GENERAL = "stan/location_scale_general.stan"
+CLASSES = "stan/latent_classes.stan"
 
 _INCLUDE = re.compile(r"^#include (\S+)\n", flags=re.MULTILINE)
 
@@ -18,6 +19,8 @@ _INCLUDE = re.compile(r"^#include (\S+)\n", flags=re.MULTILINE)
 def choose_program(design: Design) -> str:
     """Return the place of the cheapest program that can express a model."""
     spec = design.spec
+    if spec.classes is not None:
+        return CLASSES
     plain = spec.random_effects == "normal" and spec.association is None and not design.level2
     if not plain:
         return GENERAL

@@ -230,9 +230,47 @@ BAD: dict[str, tuple[type[BridgeError], Callable[[], object]]] = {
         errors.EngineRefusal,
         fitted(engine="nlme", parts={"random_effects": "student_t"}),
     ),
-    "stan classes": (
-        errors.EngineRefusal,
-        fitted(engine="stan", parts={"random_effects": "classes", "classes": 2}),
+    "more classes than groups": (
+        errors.GroupsError,
+        fitted(engine="stan", parts={"random_effects": "classes", "classes": 99}),
+    ),
+    "classes without effects": (
+        errors.SpecError,
+        fitted("y ~ x", "~ 1", engine="stan", parts={"random_effects": "classes", "classes": 2}),
+    ),
+    "classes with level2": (
+        errors.SpecError,
+        fitted(engine="stan", parts={"random_effects": "classes", "classes": 2, "level2": "~ w"}),
+    ),
+    "classes with an association": (
+        errors.SpecError,
+        fitted(
+            engine="stan",
+            parts={"random_effects": "classes", "classes": 2, "association": "linear"},
+        ),
+    ),
+    "classes with independent effects": (
+        errors.SpecError,
+        fitted("y ~ 1 + (1 + x || g)", parts={"random_effects": "classes", "classes": 2}),
+    ),
+    "flat mass points": (
+        errors.PriorError,
+        fitted(
+            engine="stan",
+            parts={"random_effects": "classes", "classes": 2, "priors": {"sd_u": "flat"}},
+        ),
+    ),
+    "correlations of classes": (
+        errors.PriorError,
+        fitted(
+            variance=SCALE,
+            engine="stan",
+            parts={"random_effects": "classes", "classes": 3, "priors": {"rho": "lkj(2)"}},
+        ),
+    ),
+    "class probabilities": (
+        errors.NotAvailable,
+        lambda: fitted(options={"draws": 10, "seed": 1})().class_probabilities,  # type: ignore[attr-defined]
     ),
     "Student-t without effects": (
         errors.SpecError,

@@ -208,9 +208,3 @@ def test_what_is_not_available_is_said_before_anything_runs(
     with pytest.raises(NotAvailable) as caught:
         bridge.fit(REFUSED[case], data, "fake", draws=5, seed=1, include="marginal_log_likelihood")
     golden(f"messages/marginal_{case.replace(' ', '_')}.txt", str(caught.value))
-
-
-def test_classes_are_refused() -> None:
-    spec = ModelSpec(**SHARED, random_effects="classes", classes=2)
-    with pytest.raises(NotAvailable, match="latent classes"):
-        by_draw.check_available(make_design(spec, simulated(12, 6)))

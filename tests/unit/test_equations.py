@@ -39,6 +39,7 @@ CASES = {
     "student_t": ONE.replace(random_effects="student_t"),
     "association_linear": APART.replace(association="linear"),
     "level2": ONE.replace(level2="~ sector"),
+    "classes": ONE.replace(random_effects="classes", classes=3),
 }
 
 #: Every form of the grammar; the columns are those of hsb, with track a factor within schools.
@@ -62,6 +63,7 @@ SPECS = [
     ModelSpec("mathach ~ ses + (1 | school)", "~ 0 + (1 | school) + ses", association="quadratic"),
     APART.replace(association="linear", latent_scale="raw"),
     APART.replace(random_effects="classes", classes=3),
+    ModelSpec("mathach ~ ses", "~ (1 | school)", random_effects="classes", classes=2),
     CASES["uncorrelated"].replace(random_effects="student_t"),
     ONE.replace(level2={"tau[u:Intercept,u:Intercept]": "~ kind"}),
     FOUR.replace(level2={"rho[u:Intercept,v:Intercept]": "~ sector"}),

@@ -12,7 +12,7 @@ import pytest
 
 from bridge import datasets
 from bridge.engines import registry
-from bridge.engines.stan_program import GENERAL, GROUPED, PLAIN, program_text
+from bridge.engines.stan_program import CLASSES, GENERAL, GROUPED, PLAIN, program_text
 from bridge.errors import EngineRefusal
 from bridge.spec import ModelSpec
 
@@ -45,6 +45,13 @@ MODELS: dict[str, dict[str, Any]] = {
         "mean": f"mathach ~ {SECTOR} + (1 | s | school)",
         "variance": f"~ {SECTOR} + (1 | s | school)",
         "random_effects": "student_t",
+    },
+    "classes": {
+        "mean": f"mathach ~ {SECTOR} + (1 + ses | s | school)",
+        "variance": f"~ {SECTOR} + (1 | s | school)",
+        "random_effects": "classes",
+        "classes": 3,
+        "priors": {"sd_v": "half_normal(1)", "pi": "dirichlet(2)"},
     },
     "level2": {
         "mean": f"mathach ~ {SECTOR} + (1 | s | school)",
@@ -112,7 +119,8 @@ def test_translation(name: str, engine: str, golden: Callable[[str, str], None])
         text, _, program = text.partition("\n\n")
         # the golden file's first line names it
         named = text.removeprefix("// ").split(",")[0]
-        assert named in (PLAIN, GROUPED, GENERAL) and (named == GENERAL) == (name in BEYOND)
+        assert named in (PLAIN, GROUPED, GENERAL, CLASSES)
+        assert (named == GENERAL, named == CLASSES) == (name in BEYOND, name == "classes")
         assert program == program_text(named)
     golden(f"translations/{name}/{engine}.txt", text)
 

@@ -26,7 +26,7 @@ ABLE: list[tuple[dict[str, Any], list[str]]] = [
     ({"mean": "y ~ 1 + (1 | g)", "priors": {"gamma": "flat"}}, ["brms", "stan"]),
     (BOTH | {"association": "linear"}, ["agq", "stan"]),
     (BOTH | {"level2": "~ w"}, ["agq", "stan"]),
-    (BOTH | {"random_effects": "classes", "classes": 2}, []),
+    (BOTH | {"random_effects": "classes", "classes": 2}, ["stan"]),
 ]
 
 

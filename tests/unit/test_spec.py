@@ -25,9 +25,16 @@ FULL = {
     "level2": {"tau[u:Intercept,u:Intercept]": "~ 1 + k", "rho[u:Intercept,v:Intercept]": "~ 1"},
     "association": "linear",
     "latent_scale": "raw",
+    "random_effects": "student_t",
+    "priors": {"gamma[f[a \"b\" \\ c\t'ü']]": "normal(0, 1)", "sd_u": "exponential(0.1)"},
+}
+
+CLASSES = {
+    "mean": "y ~ 1 + x + (1 + x | g)",
+    "variance": "~ 1 + (1 | g)",
     "random_effects": "classes",
     "classes": 3,
-    "priors": {"gamma[f[a \"b\" \\ c\t'ü']]": "normal(0, 1)", "sd_u": "exponential(0.1)"},
+    "priors": {"pi": "dirichlet(2)"},
 }
 
 
@@ -56,14 +63,21 @@ def test_every_part_tells_specs_apart(part: str) -> None:
     if part == "association":
         # the scale is that of an association
         parts["association"] = "quadratic"
-    if part in ("random_effects", "classes"):
-        parts = {k: v for k, v in parts.items() if k not in ("random_effects", "classes")}
     other = ModelSpec.from_dict(parts)
     assert other != full
     assert hash(other) != hash(full)
 
 
-@pytest.mark.parametrize("parts", [FULL, {"mean": "y ~ x"}, {"mean": "y ~ x", "level2": "~ 1 + s"}])
+def test_the_number_of_classes_tells_specs_apart() -> None:
+    three = ModelSpec.from_dict(CLASSES)
+    for other in (three.replace(classes=2), three.replace(random_effects="normal", classes=None)):
+        assert other != three
+        assert hash(other) != hash(three)
+
+
+@pytest.mark.parametrize(
+    "parts", [FULL, CLASSES, {"mean": "y ~ x"}, {"mean": "y ~ x", "level2": "~ 1 + s"}]
+)
 def test_forms_go_there_and_back(parts: dict, tmp_path: Path) -> None:
     spec = ModelSpec.from_dict(parts)
     path = tmp_path / "spec.toml"
@@ -110,6 +124,7 @@ def test_specs_are_frozen_and_replaced() -> None:
     assert other.priors == Priors(delta="normal(0, 1)")
 
 
+LATENT = {"random_effects": "classes", "classes": 2}
 # what is wrong -> (class, part of the message)
 WRONG = {
     "no outcome": ({"mean": "~ x"}, SpecError, "needs an outcome"),
@@ -129,6 +144,17 @@ WRONG = {
     "classes alone": ({"classes": 2}, SpecError, "need both"),
     "one class": ({"classes": 1, "random_effects": "classes"}, SpecError, "at least 2"),
     "true classes": ({"classes": True, "random_effects": "classes"}, SpecError, "at least 2"),
+    "no classes": ({"random_effects": "classes"}, SpecError, "need both"),
+    "classes of nothing": ({"mean": "y ~ x", **LATENT}, SpecError, "this model has none"),
+    "classes, level2": ({"level2": "~ w", **LATENT}, SpecError, "exclude each other"),
+    "classes, association": ({"association": "linear", **LATENT}, SpecError, "ties them already"),
+    "classes, ||": ({"mean": "y ~ (1 + x || g)", **LATENT}, SpecError, "independent"),
+    "classes, ids": (
+        {"mean": "y ~ (1|a|g)", "variance": "~ (1|b|g)", **LATENT},
+        SpecError,
+        "with one id or none",
+    ),
+    "classes, terms": ({"mean": "y ~ (1 | g) + (0 + x | g)", **LATENT}, SpecError, "as one term"),
     "tied twice": (
         {"mean": "y ~ (1|s|g)", "variance": "~ (1|s|g)", "association": "linear"},
         SpecError,
@@ -162,6 +188,19 @@ def test_contradictions(changes: dict, kind: type[Exception], part: str) -> None
 def test_a_column_cannot_have_a_name_of_the_result(name: str, mean: str) -> None:
     with pytest.raises(VocabularyError, match=f"called '{name}'"):
         ModelSpec(mean.format(name))
+
+
+@pytest.mark.parametrize(
+    ("mean", "variance"),
+    [
+        ("y ~ (1 | s | g)", "~ (1 | s | g)"),
+        ("y ~ (1 | g)", "~ (1 | g)"),
+        ("y ~ (1 | s | g) + (0 + x | s | g)", "~ 1"),
+        ("y ~ x", "~ (1 + x | g)"),
+    ],
+)
+def test_effects_that_one_class_can_give(mean: str, variance: str) -> None:
+    assert ModelSpec(mean, variance, **LATENT).classes == 2
 
 
 def test_replace_and_from_dict_name_the_nearest() -> None:
