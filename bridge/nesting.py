@@ -225,7 +225,8 @@ def _one_by_one(small: Design, large: Design) -> Added:
 def _check_partial(small: Design, large: Design, place: Sequence[int]) -> None:
     """Refuse functions of partial correlations that the other model has not, or in another order.
 
-    Of three effects or more; constant correlations of all of them are constant partial ones.
+    Of three effects or more. Constant correlations are constant partial ones, and effects that do
+    not vary need none.
     """
     ours = {tuple(place[i] for i in own) for own in _partial_blocks(small)}
     theirs = {tuple(own) for own in _partial_blocks(large)}
@@ -234,13 +235,9 @@ def _check_partial(small: Design, large: Design, place: Sequence[int]) -> None:
         for a, b in small.rho_pairs
         if small.element((a, b)) in small.level2
     }
-    correlated = {frozenset((place[a], place[b])) for a, b in small.rho_pairs}
     for own in ours | theirs:
         pairs = {frozenset(pair) for pair in combinations(own, 2)}
-        constant = pairs <= correlated and not pairs & varying
-        if own not in ours & theirs and not (
-            own in theirs and (constant or not pairs & correlated)
-        ):
+        if own not in theirs or (own not in ours and pairs & varying):
             raise RequestError(
                 "Neither model holds the other: one has functions of partial correlations (pcor) "
                 f"of {', '.join(large.effects[i] for i in own)}, the other correlations of these "
