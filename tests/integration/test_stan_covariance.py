@@ -209,3 +209,66 @@ def test_no_point_of_partial_correlations_is_rejected() -> None:
     at = [reference.general_point(data, rng) for _ in range(5)]
     wild = [point | {"kappa": rng.normal(0, 5, data["n_kappa"])} for point in at]
     assert np.isfinite(stan_backends.log_density(program_text(GENERAL), data, wild)).all()
+
+
+# --- Leckie, French, Charlton & Browne (2014), Model 1 --------------------------------------------
+MODEL_1 = bridge.ModelSpec(
+    "mathach ~ 1 + sector + (1 | s | school)", "~ 1 + sector + (1 | s | school)"
+)
+#: Table 2: posterior means and SDs.
+TABLE_2 = {
+    "gamma[Intercept]": (11.379, 0.299),
+    "gamma[sector]": (2.829, 0.442),
+    "delta[Intercept]": (3.783, 0.028),
+    "delta[sector]": (-0.266, 0.040),
+    "tau[u:Intercept,u:Intercept]": (6.817, 0.889),
+    "tau[v:Intercept,v:Intercept]": (0.016, 0.006),
+    "rho[u:Intercept,v:Intercept]": (-0.279, 0.173),
+}
+
+
+def test_the_inverse_wishart_gives_the_printed_posterior() -> None:
+    spec = MODEL_1.replace(priors={"tau": "inverse_wishart"})
+    found = bridge.fit(
+        spec, bridge.datasets.load("hsb"), "stan", chains=2, warmup=300, draws=1000, seed=1
+    )
+    frame = found.estimates.set_index("parameter")
+    for name, (mean, sd) in TABLE_2.items():
+        row = frame.loc[name]
+        # Monte Carlo error of both sides, and the last digit of a variance of 0.016
+        assert abs(row["estimate"] - mean) < 0.12 * sd + 0.0005, (name, row)
+        assert 0.85 < row["se"] / sd < 1.15, (name, row)
+    assert "// T of block 1 ~ inverse_wishart(2, " in found.native
+
+
+@pytest.mark.slow
+def test_sector_specific_covariance_matrices() -> None:
+    # kappa ~ Normal(K-hat, I): note 2; the matrices: section 5, Model 1
+    spec = MODEL_1.replace(level2="~ sector", priors={"kappa": "normal(estimate, 1)"})
+    found = bridge.fit(
+        spec, bridge.datasets.load("hsb"), "stan", chains=2, warmup=300, draws=500, seed=1
+    )
+    kappa = found.idata["posterior"]["kappa"]
+
+    def at(element: str, sector: int) -> np.ndarray:
+        own, more = (kappa.sel(kappa_term=f"{element},{t}").values for t in ("Intercept", "sector"))
+        return own + sector * more
+
+    u, v = "u:Intercept", "v:Intercept"
+    for sector, printed in ((0, (6.635, 0.490, 0.024)), (1, (6.783, -0.650, 0.035))):
+        draws = (
+            np.exp(at(f"tau({u},{u})", sector)),
+            np.tanh(at(f"rho({u},{v})", sector)),
+            np.exp(at(f"tau({v},{v})", sector)),
+        )
+        for values, number in zip(draws, printed, strict=True):
+            # the variance of v in public schools is the one that is not within half an SD
+            far = 2.0 if number == 0.024 else 0.5
+            assert abs(values.mean() - number) < far * values.std(), (number, values.mean())
+    # "only the sector correlation difference is individually significant"
+    frame = found.estimates.set_index("parameter")
+    differences = [
+        f"kappa[{e},sector]" for e in (f"tau({u},{u})", f"rho({u},{v})", f"tau({v},{v})")
+    ]
+    excluded = (frame.loc[differences, "lower"] > 0) | (frame.loc[differences, "upper"] < 0)
+    assert excluded.tolist() == [False, True, False]

@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import bridge
+from bridge import names
 from bridge.design import Design, make_design
 from bridge.errors import RequestError, SpecError
+from bridge.fitted_parameters import free_at
+from bridge.marginal.by_draw import NODES, marginal_by_draw
 from bridge.marginal.law import FunctionLaw
 from bridge.marginal.problem import make_problem
 from bridge.nesting import added
@@ -175,6 +179,32 @@ def test_a_fit_by_maximum_likelihood(rows: pd.DataFrame) -> None:
     sd = np.exp(0.5 * np.array(kappa[3:]))
     T = np.array([[1, a, b], [a, 1, r], [b, r, 1]]) * np.outer(sd, sd)
     np.testing.assert_allclose(found.level2(at={"k": 1}), T, rtol=1e-9)
+    # back to the likelihood's own parameters, from estimates and from draws
+    problem = make_problem(make_design(spec, rows))
+    at = problem.evaluate(free_at(problem, found), scores=False)
+    assert at.loglik == pytest.approx(found.loglik, abs=1e-6)
+    draws = found.asymptotic_draws(3, seed=1)
+    assert name in list(draws.columns)
+    assert found.level2(at={"k": 1}).shape == (3, 3)
+
+
+def test_the_marginal_likelihood_of_draws() -> None:
+    own = design(THREE, {"tau": "~ h", "pcor": "~ h"})
+    problem = make_problem(own, NODES[1])
+    free = cases.at_random(problem, 3)
+    to, (gamma, delta, law, _) = problem.coordinates, problem.parts(free)
+    draws = ("chain", "draw")
+    labels = [names.kappa_label(*term) for term in own.kappa_terms]
+    posterior = xr.Dataset(
+        {
+            "gamma": ((*draws, "mean_term"), (to.gamma @ gamma)[None, None]),
+            "delta": ((*draws, "variance_term"), (to.delta @ delta)[None, None]),
+            "kappa": ((*draws, "kappa_term"), law[None, None]),
+        },
+        {"kappa_term": labels},
+    )
+    found = marginal_by_draw(own, posterior)[0, 0]
+    np.testing.assert_allclose(found, problem.evaluate(free).by_group, rtol=1e-10)
 
 
 def test_a_model_of_correlations_is_another_one(rows: pd.DataFrame) -> None:
