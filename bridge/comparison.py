@@ -152,8 +152,7 @@ def make_comparison(
         notes.append(
             f"Independence: {shared or f'{first.engine} and {second.engine} share no code'}."
         )
-    if len({model_of(result) for result in results}) > 1:
-        notes.append("Verdicts are given within a model; the results are of different models.")
+    notes += _of_other_models(results)
     table = _table(headings, results)
     printed: dict[tuple[str, str], str] = {}
     if published is not None:
@@ -168,6 +167,26 @@ def make_comparison(
         tuple(dict.fromkeys(notes)),
         printed,
     )
+
+
+def _of_other_models(results: Sequence[Result]) -> list[str]:
+    """Say where results are of different models, and what then stands beside each other."""
+    if len({model_of(result) for result in results}) == 1:
+        return []
+    notes = ["Verdicts are given within a model; the results are of different models."]
+    if len({_kind_of_functions(result) for result in results} - {None}) > 1:
+        notes.append(
+            "The level-2 functions are of correlations (rho) in one model and of partial "
+            "correlations (pcor) in the other, so that kappa cannot be compared: compare "
+            "result.level2(at=...), the covariance matrices at the same predictors."
+        )
+    return notes
+
+
+def _kind_of_functions(result: Result) -> str | None:
+    """Return whether a result's level-2 functions are of correlations or of partial ones."""
+    kinds = {key.partition("[")[0] for key in result.level2_terms} & {"rho", "pcor"}
+    return "/".join(sorted(kinds)) or None
 
 
 def _labels(results: Sequence[Result]) -> list[str]:

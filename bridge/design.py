@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -78,8 +79,9 @@ class Design:
     outcome_mad : float
         1.4826 times the median absolute deviation of the outcome (its SD where that is zero).
     level2 : dict of str to Encoded
-        The level-2 functions by element, ``tau[a,a]`` (its log) or ``rho[a,b]`` (its atanh), in
-        the order of ``tau_pairs``; matrices (J, k), rows in the order of ``group_labels``.
+        The level-2 functions by element, ``tau[a,a]`` (its log), ``rho[a,b]`` or ``pcor[a,b]``
+        (its atanh), in the order of ``tau_pairs``; matrices (J, k), rows in the order of
+        ``group_labels``. In a block with partial correlations every pair has its function.
     """
 
     spec: ModelSpec
@@ -142,11 +144,19 @@ class Design:
         return names.pair(self.effects[pair[0]], self.effects[pair[1]])
 
     def element(self, pair: tuple[int, int]) -> str:
-        """Return the key in ``level2`` of a pair: ``tau[a,a]``, or ``rho[a,b]`` off the diagonal.
+        """Return the key in ``level2`` of a pair: ``tau[a,a]``, off the diagonal ``rho[a,b]``.
 
-        It is also the flat name of that element where it is a parameter.
+        It is also the flat name of that element where it is a parameter. A pair whose partial
+        correlation has a function is ``pcor[a,b]``.
         """
-        return names.flat("tau" if pair[0] == pair[1] else "rho", self.pair_label(pair))
+        return names.flat(self.kind(pair), self.pair_label(pair))
+
+    def kind(self, pair: tuple[int, int]) -> str:
+        """Return ``tau``, ``rho`` or ``pcor``: how the model has the element of a pair."""
+        if pair[0] == pair[1]:
+            return "tau"
+        partial = names.flat("pcor", self.pair_label(pair)) in self.level2
+        return "pcor" if partial else "rho"
 
     @property
     def constant_tau_pairs(self) -> list[tuple[int, int]]:
@@ -174,7 +184,7 @@ class Design:
         ``names.kappa_label`` makes the label along ``kappa_term``.
         """
         return [
-            ("tau" if pair[0] == pair[1] else "rho", self.pair_label(pair), term)
+            (self.kind(pair), self.pair_label(pair), term)
             for pair in self.tau_pairs
             if self.element(pair) in self.level2
             for term in self.level2[self.element(pair)].labels
@@ -193,10 +203,10 @@ class Design:
         squares = tuple(names.square(effect) for effect in self.mean_effects)
         return self.mean_effects + (squares if self.spec.association == "quadratic" else ())
 
-    @property
+    @cached_property
     def priors(self) -> ResolvedPriors:
         """The priors in use, every number known."""
-        return resolve(
+        found = resolve(
             self.spec.priors,
             self.mean.labels,
             self.variance.labels,
@@ -205,9 +215,23 @@ class Design:
             self.outcome_mad,
             latent_terms=self.latent_terms,
             kappa_terms=[names.kappa_label(*term) for term in self.kappa_terms],
+            blocks=self.blocks if self.spec.random_effects != "classes" else (),
             correlated=bool(self.constant_rho_pairs),
             student_t=self.spec.random_effects == "student_t",
             classes=self.spec.classes is not None,
+        )
+        if not found.unsettled:
+            return found
+        from bridge.prior_estimate import settled
+
+        return settled(found, self)
+
+    @property
+    def blocks(self) -> tuple[tuple[str, ...], ...]:
+        """Labels of the effects of each block, in the order of the blocks' numbers."""
+        return tuple(
+            tuple(e for e, block in zip(self.effects, self.block, strict=True) if block == number)
+            for number in sorted(set(self.block))
         )
 
     def _constant_terms(self, letter: str, parts: tuple[RandomPart, ...]) -> list[str]:
@@ -283,7 +307,7 @@ def make_design(spec: ModelSpec, data: Any) -> Design:
         dropped_rows=len(frame) - len(used),
         outcome_mad=outcome_mad(y),
     )
-    elements = [design.element(pair) for pair in design.tau_pairs]
+    elements = {design.element(pair): design.block[pair[0]] for pair in design.tau_pairs}
     functions = level2_functions(spec, elements, encoded, columns, grouping)
     design = replace(design, level2=functions)
     _ = design.priors  # a prior on what the model does not have is found out here

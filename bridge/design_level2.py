@@ -12,7 +12,7 @@ from bridge.columns import Factor
 from bridge.encode import Column, Encoded, check_rank
 from bridge.errors import DataError, GroupingError, SpecError, VocabularyError, suggest
 from bridge.names import RESERVED
-from bridge.spec import ModelSpec
+from bridge.spec import LEVEL2_KINDS, ModelSpec
 
 #: The share of a column's largest value by which it may vary in a group: rounding.
 _ROUNDING = 1e-12
@@ -20,7 +20,7 @@ _ROUNDING = 1e-12
 
 def level2_functions(
     spec: ModelSpec,
-    elements: Sequence[str],
+    elements: Mapping[str, int],
     encoded: Callable[[formula.Node], Encoded],
     columns: Mapping[str, Column],
     grouping: Factor,
@@ -31,8 +31,9 @@ def level2_functions(
     ----------
     spec : ModelSpec
         The model.
-    elements : sequence of str
-        The elements a function can be of, ``tau[a,a]`` and ``rho[a,b]``, in the order wanted.
+    elements : mapping of str to int
+        The elements a function can be of, ``tau[a,a]`` and ``rho[a,b]``, in the order wanted, each
+        with the number of its block.
     encoded : callable
         Turns an algebra of terms into columns over the N rows.
     columns : mapping of str to array or Factor
@@ -44,7 +45,8 @@ def level2_functions(
     -------
     dict of str to Encoded
         Matrices (J, k), rows in the order of the groups; the log of a variance and the atanh
-        of a correlation are linear in them. Empty where the spec has no level-2 functions.
+        of a correlation are linear in them. Partial correlations are ``pcor[a,b]``, then of every
+        pair of a block. Empty where the spec has no level-2 functions.
 
     Raises
     ------
@@ -69,7 +71,7 @@ def level2_functions(
     return {key: made[text] for key, text in texts.items()}
 
 
-def _texts(spec: ModelSpec, elements: Sequence[str]) -> dict[str, str]:
+def _texts(spec: ModelSpec, elements: Mapping[str, int]) -> dict[str, str]:
     """Return the formula of every element that has one, in the order of the elements."""
     if spec.level2 is None:
         return {}
@@ -80,28 +82,77 @@ def _texts(spec: ModelSpec, elements: Sequence[str]) -> dict[str, str]:
         )
     if isinstance(spec.level2, str):
         return dict.fromkeys(elements, spec.level2)
-    for key in spec.level2:
-        if key not in elements:
-            for element in elements:
-                if key in _turned(element):
-                    raise SpecError(
-                        f"level2 has {key}, whose effects stand in the other order in the result; "
-                        f"write {element}."
-                    )
+    known = [*elements, *(_partial(element) for element in elements if _is_rho(element))]
+    given: dict[str, str] = {}
+    for kind in LEVEL2_KINDS:
+        all_of_kind = [key for key in known if key.startswith(f"{kind}[")]
+        if kind in spec.level2 and not all_of_kind:
             raise SpecError(
-                f"level2 has {key}, which this model does not have.{suggest(key, elements)} "
-                f"It has: {', '.join(elements)}."
+                f"level2 has {kind}, and this model has no correlations; give two random terms one "
+                "id, as (1 | s | school), or leave it out."
             )
-    return {key: spec.level2[key] for key in elements if key in spec.level2}
+        if kind in spec.level2:
+            given |= dict.fromkeys(all_of_kind, spec.level2[kind])
+    for key in spec.level2:
+        if key not in LEVEL2_KINDS:
+            _check_element(key, known)
+    given |= {key: text for key, text in spec.level2.items() if key not in LEVEL2_KINDS}
+    return _one_kind(given, elements)
+
+
+def _is_rho(element: str) -> bool:
+    return element.startswith("rho[")
+
+
+def _partial(element: str) -> str:
+    """Return the partial correlation of the effects of a correlation."""
+    return f"pcor{element.removeprefix('rho')}"
+
+
+def _check_element(key: str, known: Sequence[str]) -> None:
+    if key in known:
+        return
+    for element in known:
+        if key in _turned(element):
+            raise SpecError(
+                f"level2 has {key}, whose effects stand in the other order in the result; "
+                f"write {element}."
+            )
+    raise SpecError(
+        f"level2 has {key}, which this model does not have.{suggest(key, known)} "
+        f"It has: {', '.join(known)}."
+    )
+
+
+def _one_kind(given: Mapping[str, str], elements: Mapping[str, int]) -> dict[str, str]:
+    """Return the functions in order, those of a block of correlations or of partial ones.
+
+    In a block with partial correlations every pair has a function, those not named a constant.
+    """
+    partial = {block: key for key, block in elements.items() if _partial(key) in given}
+    found = {}
+    for key, block in elements.items():
+        if block in partial and _is_rho(key):
+            if key in given:
+                raise SpecError(
+                    f"level2 has {key} and {_partial(partial[block])}: the correlations of one set "
+                    "of effects are functions as they are (rho) or as partial ones (pcor), never "
+                    "mixed; write one kind."
+                )
+            found[_partial(key)] = given.get(_partial(key), "~ 1")
+        elif key in given:
+            found[key] = given[key]
+    return found
 
 
 def _turned(element: str) -> list[str]:
     """Return a correlation with its two effects in the other order; a label may hold commas too."""
-    if not element.startswith("rho["):
+    kind, _, rest = element.partition("[")
+    if kind == "tau":
         return []
-    inner = element.removeprefix("rho[").removesuffix("]")
+    inner = rest.removesuffix("]")
     commas = [i for i, character in enumerate(inner) if character == ","]
-    return [names.flat("rho", names.pair(inner[i + 1 :], inner[:i])) for i in commas]
+    return [names.flat(kind, names.pair(inner[i + 1 :], inner[:i])) for i in commas]
 
 
 def _check_predictors(node: formula.Node, spec: ModelSpec) -> None:

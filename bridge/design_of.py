@@ -97,7 +97,7 @@ def _blocks(result: Result) -> tuple[int, ...]:
         joined = [
             found[earlier]
             for earlier, first in enumerate(result.effects[:later])
-            if names.flat("rho", names.pair(first, second)) in known
+            if known & {names.flat(k, names.pair(first, second)) for k in ("rho", "pcor")}
         ]
         found.append(joined[0] if joined else max(found, default=-1) + 1)
     return tuple(found)

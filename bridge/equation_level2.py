@@ -59,10 +59,17 @@ def _vector(model: ModelParts, members: Sequence[int]) -> list[Word]:
 def _pairs(model: ModelParts, members: Sequence[int]) -> dict[tuple[int, int], bool]:
     """Return the elements of T, and whether each is a function of level-2 predictors."""
     return {
-        (a, b): f"{'tau' if a == b else 'rho'}[{model.element((a, b))}]" in model.functions
+        (a, b): f"{_kind(model, (a, b))}[{model.element((a, b))}]" in model.functions
         for a, b in names.pair_indices(model.block, diagonal=True)
         if a in members
     }
+
+
+def _kind(model: ModelParts, pair: tuple[int, int]) -> str:
+    """Return how a function has the element of a pair: a variance, a (partial) correlation."""
+    if pair[0] == pair[1]:
+        return "tau"
+    return "pcor" if f"pcor[{model.element(pair)}]" in model.functions else "rho"
 
 
 def _matrix(model: ModelParts, members: Sequence[int], number: str) -> Word:
@@ -76,9 +83,9 @@ def _law(model: ModelParts, members: Sequence[int], family: Word, number: str) -
     pairs = _pairs(model, members)
     # where a variance or correlation varies, covariances do; correlations are parameters
     off = "rho" if any(pairs.values()) else "tau"
+    kinds = {p: _kind(model, p) if off == "rho" or p[0] == p[1] else off for p in pairs}
     elements = [
-        named("tau" if p[0] == p[1] else off, model.element(p), "j" if moving else "")
-        for p, moving in pairs.items()
+        named(kinds[p], model.element(p), "j" if moving else "") for p, moving in pairs.items()
     ]
     follows = Word("~ ", r"\sim ") + family + Word("(0, ", r"(0, \, ")
     if len(members) == 1:
@@ -108,7 +115,10 @@ def _classes(spec: ModelSpec, model: ModelParts) -> list[list[Word]]:
 
 
 def level2_functions(model: ModelParts) -> list[list[Word]]:
-    """Return the log variances and atanh correlations that depend on level-2 predictors."""
+    """Return the log variances and atanh correlations that depend on level-2 predictors.
+
+    Partial correlations are said to be so.
+    """
     found = []
     for key, encoded in model.functions.items():
         kind, _, rest = key.partition("[")
@@ -124,4 +134,7 @@ def level2_functions(model: ModelParts) -> list[list[Word]]:
             for x, piece in zip(encoded.labels, encoded.pieces, strict=True)
         ]
         found.append(equation(link + named(kind, pair, "j"), terms))
+    if any(key.startswith("pcor[") for key in model.functions):
+        of = Word("pcor[a,b]: ", r"\mathrm{pcor}_{a,b} \text{: } ")
+        found.append([of + plain("the correlation of a and b given the effects before a")])
     return found

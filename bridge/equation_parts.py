@@ -12,7 +12,7 @@ from bridge import formula, names
 from bridge.design import Design, RandomPart, make_design, numbered_blocks
 from bridge.design_level2 import varying_groups
 from bridge.encode import Encoded, Piece
-from bridge.spec import ModelSpec
+from bridge.spec import LEVEL2_KINDS, ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,9 +124,29 @@ def _with_functions(model: ModelParts, spec: ModelSpec) -> ModelParts:
             f"{'tau' if a == b else 'rho'}[{model.element((a, b))}]": spec.level2 for a, b in pairs
         }
     else:
-        texts = dict(spec.level2 or {})
+        texts = _elements(model, spec.level2 or {})
     functions = {key: _terms(formula.parse(text).fixed) for key, text in texts.items()}
     return replace(model, functions=functions)
+
+
+def _elements(model: ModelParts, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the functions by element: all of a kind written out, those named apart."""
+    pairs = names.pair_indices(model.block, diagonal=True)
+    every = {kind: [p for p in pairs if (p[0] == p[1]) == (kind == "tau")] for kind in LEVEL2_KINDS}
+    found = {
+        f"{kind}[{model.element(pair)}]": given[kind]
+        for kind in LEVEL2_KINDS
+        for pair in every[kind]
+        if kind in given
+    }
+    found |= {key: text for key, text in given.items() if key not in LEVEL2_KINDS}
+    # beside a partial correlation every pair of the set has one
+    partial = {model.block[p[0]] for p in every["pcor"] if f"pcor[{model.element(p)}]" in found}
+    for pair in every["pcor"]:
+        if model.block[pair[0]] in partial:
+            found.setdefault(f"pcor[{model.element(pair)}]", "~ 1")
+    ordered = [f"{kind}[{model.element(pair)}]" for pair in pairs for kind in LEVEL2_KINDS]
+    return {key: found[key] for key in ordered if key in found} | found
 
 
 def _constant_columns(design: Design) -> frozenset[str]:

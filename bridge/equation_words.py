@@ -9,6 +9,7 @@ WIDTH = 100
 _GREEK = {
     "gamma": ("γ", r"\gamma"), "delta": ("δ", r"\delta"), "tau": ("τ", r"\tau"),
     "rho": ("ρ", r"\rho"), "kappa": ("κ", r"\kappa"), "lambda_": ("λ", r"\lambda"),
+    "pcor": ("pcor", r"\mathrm{pcor}"),
     "beta": ("β", r"\beta"), "alpha": ("α", r"\alpha"),
 }  # fmt: skip
 _SPECIAL = {c: f"\\{c}" for c in "_&%$#{}"} | {

@@ -76,7 +76,7 @@ def free_at(problem: Problem, result: Result) -> np.ndarray:
 def _element(result: Result, design: Design, pair: tuple[int, int]) -> np.ndarray:
     """Return the coefficients of one log variance or atanh correlation."""
     element, label = design.element(pair), design.pair_label(pair)
-    variable = "tau" if pair[0] == pair[1] else "rho"
+    variable = design.kind(pair)
     if element in design.level2:
         terms = design.level2[element].labels
         labels = [names.kappa_label(variable, label, term) for term in terms]

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bridge import arviz_compat, names
 from bridge.errors import OptionError, suggest
+from bridge.partial_correlations import partial_factor
 
 if TYPE_CHECKING:
     from bridge.result import Result
@@ -29,16 +30,44 @@ def covariance_at(result: Result, at: Mapping[str, Any]) -> pd.DataFrame:
         key: _predictor(terms, values, profile) for key, terms in result.level2_terms.items()
     }
     effects = list(result.effects)
+    partial = _partial_correlations(effects, functions)
     matrix = pd.DataFrame(0.0, index=effects, columns=effects)
     for position, second in enumerate(effects):
         for first in effects[: position + 1]:
             # draws are transformed one by one and then averaged
-            value = float(np.mean(_covariance(first, second, functions, values)))
+            value = float(np.mean(_covariance(first, second, functions, values, partial)))
             matrix.loc[first, second] = matrix.loc[second, first] = value
     return matrix
 
 
-def _covariance(first: str, second: str, functions: Mapping[str, Any], values: Values) -> Any:
+def _partial_correlations(
+    effects: Sequence[str], functions: Mapping[str, Any]
+) -> dict[tuple[str, str], Any]:
+    """Return the correlations of the pairs whose partial correlations are functions."""
+    places = {
+        (a, b): functions[key]
+        for b, second in enumerate(effects)
+        for a, first in enumerate(effects[:b])
+        if (key := names.flat("pcor", names.pair(first, second))) in functions
+    }
+    if not places:
+        return {}
+    shape = np.broadcast_shapes(*(np.shape(value) for value in places.values()))
+    atanh = np.zeros((*shape, len(effects), len(effects)))
+    for (a, b), value in places.items():
+        atanh[..., b, a] = value
+    factor = partial_factor(atanh)
+    rho = factor @ factor.swapaxes(-1, -2)
+    return {(effects[a], effects[b]): rho[..., a, b] for a, b in places}
+
+
+def _covariance(
+    first: str,
+    second: str,
+    functions: Mapping[str, Any],
+    values: Values,
+    partial: Mapping[tuple[str, str], Any],
+) -> Any:
     """Return one element of T at the profile."""
     label = names.pair(first, second)
     if first == second:
@@ -48,10 +77,14 @@ def _covariance(first: str, second: str, functions: Mapping[str, Any], values: V
     if constant is not None:
         return constant
     function = functions.get(names.flat("rho", label))
-    rho = values("rho", label) if function is None else np.tanh(function)
+    rho = partial.get((first, second))
+    if rho is None:
+        rho = values("rho", label) if function is None else np.tanh(function)
     if rho is None:
         return 0.0
-    variances = [_covariance(effect, effect, functions, values) for effect in (first, second)]
+    variances = [
+        _covariance(effect, effect, functions, values, partial) for effect in (first, second)
+    ]
     return rho * np.sqrt(variances[0] * variances[1])
 
 

@@ -33,7 +33,10 @@ MEANINGS = {
         "variances and covariances; v on the log-variance scale",
     ),
     "rho": ("level-2 correlations", "correlation"),
-    "kappa": ("coefficients of level-2 functions", "log variance or atanh correlation"),
+    "kappa": (
+        "coefficients of level-2 functions",
+        "log variance, atanh correlation or atanh partial correlation",
+    ),
     "lambda_": (
         "effects of u in the variance function",
         "log variance per SD of u (or per unit, where asked for)",
@@ -122,8 +125,9 @@ def kappa_label(variable: str, pair_label: str, term: str) -> str:
 
     Parameters
     ----------
-    variable : {"tau", "rho"}
-        Whether it is of a variance (its log) or of a correlation (its atanh).
+    variable : {"tau", "rho", "pcor"}
+        Whether it is of a variance (its log), of a correlation or of a partial correlation (its
+        atanh).
     pair_label : str
         The pair of effects, as `pair` writes it.
     term : str

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -200,6 +201,7 @@ def _one_by_one(small: Design, large: Design) -> Added:
     for pair, (a, b) in pairs.items():
         if pair not in large.tau_pairs:
             raise _not_nested(f"the covariance of {small.effects[a]} and {small.effects[b]}")
+    _check_partial(small, large, place)
     regular, covariances, unknown = 0, 0, ""
     for pair in large.tau_pairs:
         columns = _function(large, pair)
@@ -218,6 +220,37 @@ def _one_by_one(small: Design, large: Design) -> Added:
             unknown = f"{large.element(pair)} is added with a function of level-2 predictors"
     new = [label for i, label in enumerate(large.effects) if i not in place]
     return Added(regular, tuple(new), covariances, unknown)
+
+
+def _check_partial(small: Design, large: Design, place: Sequence[int]) -> None:
+    """Refuse functions of partial correlations that the other model has not, or in another order.
+
+    Of three effects or more. Constant correlations are constant partial ones, and effects that do
+    not vary need none.
+    """
+    ours = {tuple(place[i] for i in own) for own in _partial_blocks(small)}
+    theirs = {tuple(own) for own in _partial_blocks(large)}
+    varying = {
+        frozenset((place[a], place[b]))
+        for a, b in small.rho_pairs
+        if small.element((a, b)) in small.level2
+    }
+    for own in ours | theirs:
+        pairs = {frozenset(pair) for pair in combinations(own, 2)}
+        if own not in theirs or (own not in ours and pairs & varying):
+            raise RequestError(
+                "Neither model holds the other: one has functions of partial correlations (pcor) "
+                f"of {', '.join(large.effects[i] for i in own)}, the other correlations of these "
+                "that are not functions of the same kind and order; compare their AIC, and "
+                "result.level2(at=...)."
+            )
+
+
+def _partial_blocks(design: Design) -> list[list[int]]:
+    """Return the blocks of three effects or more whose partial correlations are functions."""
+    partial = {design.block[a] for a, b in design.rho_pairs if design.kind((a, b)) == "pcor"}
+    blocks = [[i for i, block in enumerate(design.block) if block == n] for n in sorted(partial)]
+    return [own for own in blocks if len(own) > 2]
 
 
 def _same_effect(small: Design, i: int, large: Design) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 
 from bridge import names
 from bridge.class_likelihood import draws_of, points_log_density, weights_log_density
+from bridge.covariance_prior import covariance_log_density
 from bridge.design import Design, RandomPart
 from bridge.encode import Encoded
 from bridge.priors import lkj_log_density
@@ -138,8 +139,9 @@ def make_groups(
         ``log_likelihood``: the outcome's log density of each row given the group effects;
         ``posterior_predictive``: a new outcome of each row for the same groups; ``log_prior``:
         the log prior density of gamma, delta, lambda_, kappa and the SDs by element, of the
-        correlations and of nu, on the canonical scale; of latent classes that of pi and of the
-        points of each effect.
+        correlations, of nu, and of covariance matrices that have a prior as a whole (``tau``, by
+        the first effect of each set), on the canonical scale; of latent
+        classes that of pi and of the points of each effect.
     """
     import xarray as xr
 
@@ -201,7 +203,12 @@ def _log_prior(design: Design, posterior: xr.Dataset, coords: dict[str, Any]) ->
 
     priors = design.priors
     points = design.spec.classes is not None
-    diagonal = [] if points else [names.pair(e, e) for e in design.constant_effects]
+    sds = [
+        (effect, prior)
+        for effect, prior in zip(design.constant_effects, priors.sd, strict=True)
+        if priors.of_block(design.block[design.effects.index(effect)]) is None
+    ]
+    diagonal = [] if points else [names.pair(e, e) for e, _ in sds]
     columns = {}
     labels: dict[str, list[str]] = {}
     for name in ("gamma", "delta", "lambda_", "kappa"):
@@ -212,16 +219,20 @@ def _log_prior(design: Design, posterior: xr.Dataset, coords: dict[str, Any]) ->
             labels[dim] = list(posterior[dim].values)
     if diagonal:
         sd = np.sqrt(posterior["tau"].sel(tau_pair=diagonal).values)
-        columns["sd"] = ("effect", sd, priors.sd)
-        labels["effect"] = list(design.constant_effects)
+        columns["sd"] = ("effect", sd, [prior for _, prior in sds])
+        labels["effect"] = [effect for effect, _ in sds]
     data: dict[str, Any] = {}
     for name, (dim, values, each) in columns.items():
         density = [prior.log_density(values[..., i]) for i, prior in enumerate(each)]
         data[name] = (("chain", "draw", dim), np.stack(density, axis=-1))
+    whole = _log_covariance(design, posterior)
+    if whole:
+        data["tau"] = (("chain", "draw", "effect_set"), np.stack(list(whole.values()), axis=-1))
+        labels["effect_set"] = list(whole)
     if points:
         data |= _class_priors(design, posterior)
         labels["effect"] = list(design.effects)
-    elif design.constant_rho_pairs:
+    elif any(priors.of_block(design.block[a]) is None for a, _ in design.constant_rho_pairs):
         data["rho"] = (("chain", "draw"), _log_lkj(design, posterior["rho"].values))
     if "nu" in posterior:
         nu = posterior["nu"].values
@@ -248,16 +259,35 @@ def _class_priors(design: Design, posterior: xr.Dataset) -> dict[str, Any]:
     }
 
 
+def _log_covariance(design: Design, posterior: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return the log prior density (chain, draw) of the T of each block that has one.
+
+    By the first effect of the block; a density of the lower triangle of T.
+    """
+    found = {}
+    for number, (effects, prior) in enumerate(zip(design.blocks, design.priors.tau, strict=False)):
+        if prior is None:
+            continue
+        own = [i for i, block in enumerate(design.block) if block == number]
+        pairs = [[design.pair_label((min(a, b), max(a, b))) for b in own] for a in own]
+        T = np.stack([posterior["tau"].sel(tau_pair=row).values for row in pairs], axis=-2)
+        found[effects[0]] = covariance_log_density(prior.family, prior.parameters, T)
+    return found
+
+
 def _log_lkj(design: Design, rho: np.ndarray) -> np.ndarray:
     """Return the log prior density of the constant correlations.
 
     Of a block without level-2 functions of its correlations it is that of their matrix; in
-    another each constant correlation has the marginal of LKJ.
+    another each constant correlation has the marginal of LKJ. A block whose T has a prior as a
+    whole is left out.
     """
     pairs, eta = design.constant_rho_pairs, design.priors.lkj
     whole = correlation_matrix(rho, pairs, len(design.effects))
     total = np.zeros(rho.shape[:-1])
     for number in dict.fromkeys(design.block):
+        if design.priors.of_block(number) is not None:
+            continue
         members = [i for i, block in enumerate(design.block) if block == number]
         own = [pair for pair in pairs if pair[0] in members]
         if len(own) == len(members) * (len(members) - 1) // 2:

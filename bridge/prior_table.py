@@ -40,18 +40,8 @@ def prior_table(design: Design) -> pd.DataFrame:
         scale = scales.lambda_scale(design.spec.latent_scale, square)
         flat = names.flat("lambda_", label)
         add(flat, str(prior), scale, "lambda_", flat)
-    for effect, prior in zip(design.constant_effects, priors.sd, strict=True):
-        letter, _, term = effect.partition(":")
-        points = design.spec.classes is not None
-        add(
-            f"{letter}_class[{effect}]" if points else f"sd[{effect}]",
-            f"{prior}, reflected" if points else str(prior),
-            scales.EFFECT[letter],
-            f"sd_{letter}",
-            f"sd_{letter}[{term}]",
-        )
-    if design.constant_rho_pairs and design.spec.classes is None:
-        add("rho", f"lkj({priors.lkj:g})", scales.RHO, "rho")
+    for row in _level2(design):
+        add(*row)
     for kappa, prior in zip(design.kappa_terms, priors.kappa, strict=True):
         flat = names.flat("kappa", names.kappa_label(*kappa))
         add(flat, str(prior), scales.KAPPA[kappa[0]], "kappa", flat)
@@ -60,3 +50,32 @@ def prior_table(design: Design) -> pd.DataFrame:
     if design.spec.classes is not None:
         add("pi", str(priors.pi), scales.PI, "pi")
     return pd.DataFrame(rows, columns=["parameter", "prior", "scale", "source"])
+
+
+def _level2(design: Design) -> list[tuple[str, ...]]:
+    """Return parameter, prior, scale and keys of what the constant elements of T have."""
+    priors = design.priors
+    found: list[tuple[str, ...]] = []
+    points = design.spec.classes is not None
+    apart = [priors.of_block(block) is None for block in design.block]
+    for effect, prior in zip(design.constant_effects, priors.sd, strict=True):
+        if apart[design.effects.index(effect)]:
+            letter, _, term = effect.partition(":")
+            of, law = (f"{letter}_class", f"{prior}, reflected") if points else ("sd", str(prior))
+            keys = (f"sd_{letter}", f"sd_{letter}[{term}]")
+            found.append((names.flat(of, effect), law, scales.EFFECT[letter], *keys))
+    for effects, whole in zip(design.blocks, priors.tau, strict=False):
+        if whole is not None:
+            flat = names.flat("tau", effects[0])
+            found.append((flat, str(whole), _covariance_scale(effects), "tau", flat))
+    if not points and any(apart[a] for a, _ in design.constant_rho_pairs):
+        found.append(("rho", f"lkj({priors.lkj:g})", scales.RHO, "rho"))
+    return found
+
+
+def _covariance_scale(effects: tuple[str, ...]) -> str:
+    """Say of which effects a covariance matrix is, and on which scale."""
+    if len(effects) == 1:
+        return scales.tau_scale(effects[0][0], effects[0][0])
+    units = dict.fromkeys(f"{effect[0]}: {scales.EFFECT[effect[0]]}" for effect in effects)
+    return f"covariance matrix of {', '.join(effects)} ({'; '.join(units)})"

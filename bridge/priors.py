@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bridge.covariance_prior import check_alone, check_inverse_wishart, check_order
 from bridge.errors import PriorError, suggest
 
 #: Family -> the names of its parameters.
@@ -21,7 +22,10 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "lkj": ("eta",),
     "gamma": ("shape", "rate"),
     "dirichlet": ("concentration",),
+    "inverse_wishart": ("df", "plausible T"),
 }
+#: Stands for the location of a prior around an estimate from the data.
+ESTIMATE = "estimate"
 _MUST_BE_POSITIVE = {"sd", "df", "scale", "rate", "eta", "shape", "concentration"}
 
 #: What a prior can be set on -> the families it can take, and what it is.
@@ -39,6 +43,10 @@ TARGETS: dict[str, tuple[tuple[str, ...], str]] = {
     "sd_u": (("half_t", "half_normal", "exponential", "flat"), "SDs of u, outcome units"),
     "sd_v": (("half_t", "half_normal", "exponential", "flat"), "SDs of v, log variance"),
     "rho": (("lkj",), "correlations of (u, v), one correlation matrix for each set"),
+    "tau": (
+        ("inverse_wishart", "flat"),
+        "whole covariance matrices of (u, v), one for each set of correlated effects",
+    ),
     "nu": (("gamma",), "degrees of freedom of Student-t effects, above 1"),
     "pi": (("dirichlet",), "weights of latent classes, the same concentration for each"),
 }
@@ -55,16 +63,40 @@ class Prior:
     family : str
         A key of `FAMILIES`.
     parameters : tuple of float
-        In the order `FAMILIES` gives; scales as the parameter's canonical scale.
+        In the order `FAMILIES` gives; scales as the parameter's canonical scale. Of an inverse
+        Wishart df and the lower triangle of the plausible T row by row, or the first of these.
+    around_estimate : bool
+        Whether the location, zero here, stands for an estimate from the data.
     """
 
     family: str
     parameters: tuple[float, ...] = ()
+    around_estimate: bool = False
 
     def __str__(self) -> str:
         if not self.parameters:
             return self.family
-        return f"{self.family}({', '.join(number(p) for p in self.parameters)})"
+        written = [number(p) for p in self.parameters]
+        if self.around_estimate:
+            written[self._location] = ESTIMATE
+        return f"{self.family}({', '.join(written)})"
+
+    @property
+    def _location(self) -> int:
+        return FAMILIES[self.family].index({"normal": "mean"}.get(self.family, "location"))
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether some of its numbers are still to come from the data."""
+        return self.around_estimate or (
+            self.family == "inverse_wishart" and len(self.parameters) < 2
+        )
+
+    def around(self, estimate: float) -> Prior:
+        """Return the prior with its location at an estimate."""
+        p = list(self.parameters)
+        p[self._location] = estimate
+        return Prior(self.family, tuple(p))
 
     def divided(self, factor: float) -> Prior:
         """Return the prior of ``x / factor`` where this is the prior of ``x``.
@@ -180,16 +212,34 @@ def parse(text: str | Prior, target: str) -> Prior:
             f"{target}: {family} is not a prior for {TARGETS[target][1]}.{hint} "
             f"There are: {', '.join(allowed)}."
         )
-    return Prior(family, _parameters(family, match["arguments"], f"{target}: {text}"))
+    arguments, where = match["arguments"] or "", f"{target}: {text}"
+    written = [a.strip() for a in arguments.split(",")] if arguments.strip() else []
+    if ESTIMATE not in written:
+        return Prior(family, _parameters(family, written, where))
+    return _around_estimate(family, written, target, where)
 
 
-def _parameters(family: str, arguments: str | None, where: str) -> tuple[float, ...]:
+def _around_estimate(family: str, written: list[str], target: str, where: str) -> Prior:
+    """Read a prior whose location is the word ``estimate``."""
+    place = {"normal": 0, "student_t": 1}.get(family)
+    if target != "kappa" or [i for i, a in enumerate(written) if a == ESTIMATE] != [place]:
+        raise PriorError(
+            f"{where}: '{ESTIMATE}' is the location of a normal or student_t prior on kappa, as in "
+            "normal(estimate, 1)."
+        )
+    numbers = ["0" if a == ESTIMATE else a for a in written]
+    return Prior(family, _parameters(family, numbers, where), around_estimate=True)
+
+
+def _parameters(family: str, written: list[str], where: str) -> tuple[float, ...]:
     names = FAMILIES[family]
-    written = [a.strip() for a in arguments.split(",")] if arguments and arguments.strip() else []
     try:
         values = tuple(float(a) for a in written)
     except ValueError:
         raise PriorError(f"{where}: the parameters of a prior are numbers.") from None
+    if family == "inverse_wishart":
+        check_inverse_wishart(values, where)
+        return values
     if family == "half_normal" and len(values) == 1:
         values = (0.0, *values)
     if len(values) != len(names):
@@ -211,8 +261,9 @@ class Priors(Mapping[str, str]):
     ----------
     settings : mapping of str to str, optional
         Keys are ``gamma``, ``delta``, ``lambda_``, ``kappa``, ``sd_u``, ``sd_v``, ``rho``,
-        ``nu``, ``pi``, or an element: ``gamma[sector]``, ``lambda_[u:Intercept]``,
-        ``sd_u[Intercept]``, ``kappa[tau(u:Intercept,u:Intercept),sector]``.
+        ``nu``, ``tau``, ``pi``, or an element: ``gamma[sector]``,
+        ``lambda_[u:Intercept]``, ``sd_u[Intercept]``,
+        ``kappa[tau(u:Intercept,u:Intercept),sector]``, ``tau[u:Intercept]``.
     **more : str
         The same as keywords.
 
@@ -226,6 +277,20 @@ class Priors(Mapping[str, str]):
     ``kappa`` is flat by default. The likelihood of a log variance levels off towards zero
     variance, and that of an atanh correlation towards one; where the data do not rule these out,
     a flat prior leaves the posterior improper: set one, such as ``kappa="normal(0, 2)"``.
+    ``kappa="normal(estimate, 1)"`` (or ``student_t(4, estimate, 1)``) is centred at an estimate of
+    the same model without level-2 functions: the intercept of each function at the log variance or
+    atanh correlation there, its other coefficients at zero (Leckie et al. 2014, note 2). The
+    estimate is of the two-step method, or of moments where that cannot express the model.
+
+    ``tau`` is a prior on the whole covariance matrix T of each set of correlated effects, in the
+    place of those on ``sd_u``, ``sd_v`` and ``rho``; ``tau[u:Intercept]`` is that of the set whose
+    first effect is u:Intercept. ``"inverse_wishart(n, t11, t21, t22, ...)"`` has n degrees of
+    freedom and the scale matrix n times a plausible T, given by its lower triangle row by row; of
+    one effect it is inverse-gamma(n / 2, n t11 / 2). ``"inverse_wishart(n)"`` takes the plausible
+    T from the estimate above, its variances with covariances of zero, and ``"inverse_wishart"``
+    also n as the order of T (Leckie et al. 2014, section 3). ``"flat"`` is uniform over positive
+    definite T; with few groups the posterior may be improper. For Student-t effects T is the scale
+    matrix. Numbers from the data are printed in the translation and in ``priors_in_use``.
 
     With latent classes ``sd_u`` and ``sd_v`` are of the mass points. The K points of an effect,
     about their mean without weights, are as K draws about theirs from that prior reflected at
@@ -313,6 +378,10 @@ class ResolvedPriors:
         The prior of the weights, where effects are latent classes.
     set_by_user : frozenset of str
         The keys the user set.
+    tau : tuple of (Prior or None)
+        One for each set of correlated effects, in their order: the prior of its whole covariance
+        matrix, canonical scale. Where there is one, those of its SDs are ``flat``, and ``lkj`` is
+        not of its correlations.
     """
 
     gamma: tuple[Prior, ...]
@@ -324,6 +393,16 @@ class ResolvedPriors:
     nu: Prior
     pi: Prior
     set_by_user: frozenset[str]
+    tau: tuple[Prior | None, ...] = ()
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether some numbers are still to come from the data."""
+        return any(prior is not None and prior.unsettled for prior in (*self.kappa, *self.tau))
+
+    def of_block(self, number: int) -> Prior | None:
+        """Return the prior of the covariance matrix of a block of effects, or None."""
+        return self.tau[number] if self.tau else None
 
 
 def _elements(target: str, terms: Sequence[str]) -> list[str]:
@@ -340,6 +419,7 @@ def resolve(
     *,
     latent_terms: Sequence[str] = (),
     kappa_terms: Sequence[str] = (),
+    blocks: Sequence[Sequence[str]] = (),
     correlated: bool = True,
     student_t: bool = True,
     classes: bool = False,
@@ -361,6 +441,8 @@ def resolve(
         Median absolute deviation of the outcome, times 1.4826, outcome units.
     latent_terms, kappa_terms : sequence of str
         Labels of lambda_ and of kappa.
+    blocks : sequence of sequences of str
+        The labels of the effects in each set of correlated effects with a covariance matrix.
     correlated, student_t : bool
         Whether the model has correlations, and Student-t effects, to set a prior on.
     classes : bool
@@ -369,8 +451,10 @@ def resolve(
     Raises
     ------
     PriorError
-        Where a prior is set on an element the model does not have, or mass points are flat.
+        Where a prior is set on an element the model does not have, or on tau besides a part of it,
+        or mass points are flat.
     """
+    _check_functions(priors, kappa_terms)
     elements = {
         "gamma": mean_terms,
         "delta": variance_terms,
@@ -378,6 +462,7 @@ def resolve(
         "kappa": kappa_terms,
         "sd_u": mean_effects,
         "sd_v": variance_effects,
+        "tau": [block[0] for block in blocks],
     }
     defaults = {
         "gamma": Prior("flat"),
@@ -400,7 +485,18 @@ def resolve(
         whole = priors.prior(target) or defaults[target]
         return tuple(priors.prior(f"{target}[{e}]") or whole for e in elements[target])
 
-    sd = of("sd_u") + of("sd_v")
+    tau = _of_blocks(priors, blocks)
+    whole = {effect for block, p in zip(blocks, tau, strict=True) if p for effect in block}
+    flat = Prior("flat")
+
+    def of_sds(letter: str) -> tuple[Prior, ...]:
+        target = f"sd_{letter}"
+        return tuple(
+            flat if f"{letter}:{term}" in whole else prior
+            for term, prior in zip(elements[target], of(target), strict=True)
+        )
+
+    sd = of_sds("u") + of_sds("v")
     if classes and Prior("flat") in sd:
         raise PriorError(
             "A flat prior of sd_u or sd_v leaves the mass points of latent classes without a "
@@ -417,4 +513,31 @@ def resolve(
         nu=priors.prior("nu") or Prior("gamma", (2.0, 0.1)),
         pi=priors.prior("pi") or Prior("dirichlet", (1.0,)),
         set_by_user=frozenset(priors),
+        tau=tau,
     )
+
+
+def _check_functions(priors: Priors, kappa_terms: Sequence[str]) -> None:
+    """Refuse a prior on T where T differs between groups."""
+    for key in priors:
+        if kappa_terms and _target(key) == "tau":
+            raise PriorError(
+                f"A prior is set on {key}, the whole level-2 covariance matrix, which differs "
+                "between groups in a model with level-2 functions; set one on kappa, such as "
+                'kappa="normal(estimate, 1)".'
+            )
+
+
+def _of_blocks(priors: Priors, blocks: Sequence[Sequence[str]]) -> tuple[Prior | None, ...]:
+    """Return the prior of the covariance matrix of each block, None where it has none."""
+    found = []
+    for block in blocks:
+        key = f"tau[{block[0]}]"
+        prior = priors.prior(key) or priors.prior("tau")
+        if prior is not None and prior.family == "inverse_wishart":
+            if not prior.parameters:
+                prior = Prior(prior.family, (float(len(block)),))
+            check_order(prior.parameters, block, key if key in priors else "tau")
+        found.append(prior)
+    check_alone(priors, [b for b, prior in zip(blocks, found, strict=True) if prior is not None])
+    return tuple(found)

@@ -179,7 +179,8 @@ class Result:
         """Return the estimated level-2 covariance matrix of (u, v) at a profile of predictors.
 
         A variance is exp(h'kappa) and a correlation tanh(h'kappa) where the spec gives it a
-        function, with h the level-2 predictors at the profile; else it is the constant one. A
+        function, with h the level-2 predictors at the profile; else it is the constant one.
+        Partial correlations tanh(h'kappa) make the correlations of their set of effects. A
         covariance is its correlation times the two SDs. Of a posterior it is the mean over
         draws of the matrix.
 

@@ -23,7 +23,11 @@ TAU = {
 }
 EFFECT = {"u": "outcome", "v": "log variance"}
 #: The coefficients of a level-2 function, by what it is of.
-KAPPA = {"tau": "log variance", "rho": "atanh correlation"}
+KAPPA = {
+    "tau": "log variance",
+    "rho": "atanh correlation",
+    "pcor": "atanh partial correlation",
+}
 NU = "degrees of freedom"
 PI = "probability"
 

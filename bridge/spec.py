@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from bridge.engines.base import Plan
 
+#: What a level-2 function can be of: variances, correlations, partial correlations.
+LEVEL2_KINDS = ("tau", "rho", "pcor")
 _CHOICES: dict[str, tuple[str | None, ...]] = {
     "association": (None, "linear", "quadratic"),
     "latent_scale": ("standardised", "raw"),
@@ -43,7 +45,10 @@ class ModelSpec:
     level2 : str or mapping, optional
         Level-2 variances and correlations as functions of level-2 predictors: one formula
         for all, or a mapping from elements ``tau[a,a]`` (its log) and ``rho[a,b]`` (its
-        atanh) to formulas.
+        atanh) to formulas; ``tau`` and ``rho`` stand for all of theirs not named. With
+        ``pcor[a,b]`` or ``pcor`` in the place of ``rho`` it is the atanh of the partial
+        correlation of a and b given the effects of their set before a, and T is positive definite
+        by construction; then every pair of the set has its function, those not named ``~ 1``.
     association : {None, "linear", "quadratic"}
         The mean effects as covariates of the variance function.
     latent_scale : {"standardised", "raw"}
@@ -345,11 +350,13 @@ class ModelSpec:
         for key, text in self.level2.items():
             kind, _, rest = str(key).partition("[")
             sides = rest.removesuffix("]").split(",")
-            well_formed = rest.endswith("]") and len(sides) == 2 and kind in ("tau", "rho")
-            if not well_formed or (kind == "rho") == (sides[0] == sides[1]):
+            well_formed = rest.endswith("]") and len(sides) == 2 and kind in LEVEL2_KINDS
+            diagonal = sides[0] == sides[-1]
+            if key not in LEVEL2_KINDS and (not well_formed or (kind == "tau") != diagonal):
                 raise SpecError(
                     f"level2: '{key}' is not an element; there are tau[a,a], whose log is "
-                    "modelled, and rho[a,b], whose atanh is, such as tau[u:Intercept,u:Intercept]."
+                    "modelled, rho[a,b] and pcor[a,b], whose atanh is, such as "
+                    "tau[u:Intercept,u:Intercept]; and tau, rho and pcor for all of theirs."
                 )
             found[key] = _level2_formula(text, key)
         return found

@@ -10,6 +10,7 @@
 functions {
 #include functions/priors.stanfunctions
 #include functions/correlation_factor.stanfunctions
+#include functions/covariance_prior.stanfunctions
 #include functions/innovations.stanfunctions
 #include functions/group_designs.stanfunctions
 #include functions/fixed_parts.stanfunctions
@@ -42,6 +43,9 @@ data {
   array[qu + qv] int<lower=0, upper=3> sd_prior_kind; // 0 flat, 1 half-t, 2 half-normal, 3 exponential
   matrix[qu + qv, 2] sd_prior; // df, scale; or unused, rate
   vector<lower=0>[qu + qv] lkj; // eta of the block that the effect is in
+  array[qu + qv] int<lower=0, upper=2> tau_prior_kind; // of its block: 0 none, 1 flat, 2 inv-Wishart
+  vector<lower=0>[qu + qv] tau_prior_df;
+  matrix[qu + qv, qu + qv] tau_prior_scale; // df times a plausible T
 }
 transformed data {
   int q = qu + qv;
@@ -104,6 +108,7 @@ model {
   target += std_normal_lpdf(to_vector(z));
   for (a in 1:q) if (centred[a] == 1) target += -J * log(sd[a] * L[a, a]); // d z / d raw
   target += beta_lpdf(0.5 * (1 + cpc) | shape, shape) - n_rho * log2(); // d beta / d cpc
+  target += covariance_prior_lpdf(sd | L, block, tau_prior_kind, tau_prior_df, tau_prior_scale);
   target += sd_prior_lpdf(sd | sd_prior_kind, sd_prior);
   target += coefficient_prior_lpdf(gamma | gamma_prior_kind, gamma_prior);
   target += coefficient_prior_lpdf(delta | delta_prior_kind, delta_prior);

@@ -3,13 +3,15 @@
 //                 mixing ~ inv_gamma(nu / 2, nu / 2): multivariate t, sd and R those of its scale
 //   association   2 log sigma[i] gaining sum_a lambda[a] u*[a] (+ lambda[qu + a] u*[a]^2), where
 //                 u* is u over its sd (of the scale) or u itself
-//   level 2       2 log sd[a] and atanh R[a, b] equal to H * kappa, group by group
+//   level 2       2 log sd[a] and atanh R[a, b], or where partial the atanh of the partial
+//                 correlation of a and b given those before b, equal to H * kappa, group by group
 // For the plain model it is a little slower than location_scale.stan, and has the same density.
 // delta and the SDs of v are on the log VARIANCE scale.
 // Every term is added with its constants; half priors are those of the whole line, not doubled.
 functions {
 #include functions/priors.stanfunctions
 #include functions/correlation_factor.stanfunctions
+#include functions/covariance_prior.stanfunctions
   // The level-2 function of element (a, b), group by group.
   vector level2_value(int a, int b, vector kappa, matrix H, array[,] int kappa_pair) {
     vector[rows(H)] value = rep_vector(0, rows(H));
@@ -37,7 +39,8 @@ functions {
   // Where a group's matrix is not positive definite the point is rejected.
   array[,] row_vector group_factors(vector cpc, vector free_rho, vector kappa, matrix H,
                                     array[,] int kappa_pair, array[,] int varies,
-                                    array[] int block, array[] int own_block) {
+                                    array[] int block, array[] int own_block,
+                                    array[] int partial) {
     int q = size(block);
     int J = rows(H);
     int n = 0;
@@ -55,9 +58,15 @@ functions {
               n += 1;
               L[a, b] = rep_row_vector(free_rho[n], J);
             }
-            for (c in 1:(b - 1)) if (block[c] == block[a]) L[a, b] -= L[a, c] .* L[b, c];
-            L[a, b] = L[a, b] ./ L[b, b];
-            left -= square(L[a, b]);
+            if (partial[a] == 1) {
+              L[a, b] = L[a, b] .* sqrt(left);
+              // 1 - tanh^2 without cancellation: positive whatever kappa
+              left = left ./ square(cosh(level2_value(a, b, kappa, H, kappa_pair)'));
+            } else {
+              for (c in 1:(b - 1)) if (block[c] == block[a]) L[a, b] -= L[a, c] .* L[b, c];
+              L[a, b] = L[a, b] ./ L[b, b];
+              left -= square(L[a, b]);
+            }
           }
         }
         if (min(left) <= 0) reject("A correlation matrix of a group is not positive definite.");
@@ -146,6 +155,10 @@ data {
   matrix[J, n_kappa] H; // its predictor
   array[n_kappa] int<lower=0, upper=2> kappa_prior_kind;
   matrix[n_kappa, 3] kappa_prior;
+  array[qu + qv] int<lower=0, upper=2> tau_prior_kind; // of its block: 0 none, 1 flat, 2 inv-Wishart
+  vector<lower=0>[qu + qv] tau_prior_df;
+  matrix[qu + qv, qu + qv] tau_prior_scale; // df times a plausible T
+  array[qu + qv] int<lower=0, upper=1> partial; // whether its block's are partial correlations
 }
 transformed data {
   int q = qu + qv;
@@ -223,7 +236,7 @@ model {
   matrix[q, J] S = sds; // given the mixing
   if (t_effects) S = sds .* rep_matrix(sqrt(mixing)', q);
   array[q, q] row_vector[J] L
-    = group_factors(cpc, free_rho, kappa, H, kappa_pair, varies, block, own_block);
+    = group_factors(cpc, free_rho, kappa, H, kappa_pair, varies, block, own_block, partial);
   matrix[q, J] part = fixed_parts(between_mean, gamma, between_variance, delta, J);
   matrix[q, J] z = innovations(without_parts(raw, part, centred), S, L, block, centred);
   matrix[q, J] effects = group_effects(z, S, L, block);
@@ -250,6 +263,10 @@ model {
     target += inv_gamma_lpdf(mixing | 0.5 * nu[1], 0.5 * nu[1]);
     target += gamma_lpdf(nu | nu_prior[1], nu_prior[2]) - gamma_lccdf(1 | nu_prior[1], nu_prior[2]);
   }
+  if (sum(tau_prior_kind) > 0) { // no level-2 functions then
+    target += covariance_prior_lpdf(sd | correlation_factor(cpc, block), block, tau_prior_kind,
+                                    tau_prior_df, tau_prior_scale);
+  }
   target += sd_prior_lpdf(sd | sd_prior_kind, sd_prior);
   target += coefficient_prior_lpdf(gamma | gamma_prior_kind, gamma_prior);
   target += coefficient_prior_lpdf(delta | delta_prior_kind, delta_prior);
@@ -264,7 +281,7 @@ generated quantities {
     matrix[q, J] S = group_sds(sd, kappa, H, kappa_pair, varies);
     if (t_effects) S = S .* rep_matrix(sqrt(mixing)', q);
     array[q, q] row_vector[J] L
-      = group_factors(cpc, free_rho, kappa, H, kappa_pair, varies, block, own_block);
+      = group_factors(cpc, free_rho, kappa, H, kappa_pair, varies, block, own_block, partial);
     for (a in 1:q) {
       for (b in 1:(a - 1)) {
         if (block[b] == block[a] && varies[a, b] == 0) {

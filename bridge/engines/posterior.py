@@ -208,7 +208,9 @@ def _posterior(design: Design, draws: Draws, tau: np.ndarray) -> Any:
     add("tau", tau, pair_labels(design.constant_tau_pairs), "variances and covariances")
     add("rho", draws.rho, pair_labels(design.constant_rho_pairs), scales.RHO)
     kappa_labels = [names.kappa_label(*term) for term in design.kappa_terms]
-    add("kappa", draws.several("kappa"), kappa_labels, " or ".join(scales.KAPPA.values()))
+    kinds = {kind for kind, _, _ in design.kappa_terms}
+    of_kappa = " or ".join(scale for kind, scale in scales.KAPPA.items() if kind in kinds)
+    add("kappa", draws.several("kappa"), kappa_labels, of_kappa)
     if draws.classes is not None:
         data |= _class_variables(draws.classes, qu)
         coords["latent_class"] = names.class_labels(design.spec.classes)

@@ -27,6 +27,7 @@ FEATURES: dict[str, tuple[str, str]] = {
     ),
     "student_t": ("Student-t effects", "fit Student-t random effects"),
     "priors": ("priors", "use priors"),
+    "covariance_priors": ("priors on whole covariance matrices", "use a prior on tau"),
     "level2": ("level-2 variance functions", "fit level-2 variance and correlation functions"),
     "association": ("latent association", "enter mean effects into the variance function"),
     "classes": ("latent classes", "fit latent classes"),
@@ -71,7 +72,7 @@ ENGINES: dict[str, Entry] = {
         "bridge.engines.agq:Agq",
         "Python alone",
         "ML",
-        frozenset(FEATURES) - {"student_t", "priors", "classes"},
+        frozenset(FEATURES) - {"student_t", "priors", "covariance_priors", "classes"},
     ),
     "lme4": Entry(
         "bridge.engines.lme4:Lme4", "R, lme4", "ML, REML", frozenset({"mean_effects"})
@@ -151,6 +152,9 @@ def needs(spec: ModelSpec) -> dict[str, str]:
         found["classes"] = f"classes={spec.classes}"
     if spec.priors:
         found["priors"] = f"priors on {', '.join(spec.priors)}"
+    whole = [key for key in spec.priors if key.partition("[")[0] == "tau"]
+    if whole:
+        found["covariance_priors"] = f"priors on {', '.join(whole)}"
     if spec.level2 is not None:
         found["level2"] = f"level2: {spec.level2}"
     if spec.association is not None:
@@ -177,6 +181,8 @@ def check(name: str, spec: ModelSpec) -> None:
     if "variance_effects" in dict(missing):
         # one part of the formula, one reason
         missing = [(f, why) for f, why in missing if f not in ("variance_predictors", "shared_id")]
+    if "priors" in dict(missing):
+        missing = [(f, why) for f, why in missing if f != "covariance_priors"]
     if missing:
         raise refusal(name, [f"{FEATURES[f][1]} ({why})" for f, why in missing], able(spec))
 

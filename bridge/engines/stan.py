@@ -33,6 +33,12 @@ _STATS = {
     "lp": "lp",
 }
 
+# what a prior on a covariance matrix is told with
+_SCALE_OF = {
+    "flat": ", uniform over positive definite matrices",
+    "inverse_wishart": ", df n and a plausible T, lower triangle by rows: scale matrix n T",
+}
+
 
 class Stan(Engine):
     """Bayesian location-scale models by our Stan programs."""
@@ -147,8 +153,12 @@ def _header(design: Design, centred: np.ndarray, options: Mapping[str, Any]) -> 
     for effect, block, flag in zip(design.effects, design.block, centred, strict=True):
         how = "centred" if flag else "standardised"
         law = f"SD ~ {sds[effect]}" if effect in sds else "SD by group"
+        law = law if priors.of_block(block) is None else "its SD by the prior on T"
         lines.append(f"// effect {effect}: block {block + 1}, {how}, {law}")
-    if design.constant_rho_pairs:
+    for number, prior in enumerate(priors.tau):
+        if prior is not None:
+            lines.append(f"// T of block {number + 1} ~ {prior}{_SCALE_OF[prior.family]}")
+    if any(priors.of_block(design.block[a]) is None for a, _ in design.constant_rho_pairs):
         some = len(design.constant_rho_pairs) < len(design.rho_pairs)
         rest = "; beside functions its marginal" if some else ""
         lines.append(f"// correlations within blocks: lkj({priors.lkj:g}){rest}")
@@ -166,7 +176,9 @@ def _more_header(design: Design) -> list[str]:
         for label, prior in zip(design.latent_terms, priors.lambda_, strict=True):
             lines.append(f"//   {label} ~ {prior}")
     if design.level2:
-        lines.append("// H (kappa, log variance or atanh correlation), with priors:")
+        kinds = {kind for kind, _, _ in design.kappa_terms}
+        scale = "partial correlation" if "pcor" in kinds else "correlation"
+        lines.append(f"// H (kappa, log variance or atanh {scale}), with priors:")
         for term, prior in zip(design.kappa_terms, priors.kappa, strict=True):
             lines.append(f"//   {names.kappa_label(*term)} ~ {prior}")
     return lines

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from bridge.covariance_prior import matrix_of
 from bridge.design import Design
 from bridge.priors import Prior
 
 _COEFFICIENT = {"flat": 0, "normal": 1, "student_t": 2}
 _SD = {"flat": 0, "half_t": 1, "half_normal": 2, "exponential": 3}
+_COVARIANCE = {"flat": 1, "inverse_wishart": 2}
 _LATENT = {None: 0, "linear": 1, "quadratic": 2}
 
 
@@ -47,7 +49,7 @@ def stan_data(design: Design, centred: np.ndarray) -> dict[str, Any]:
         "n_sd": len(priors.sd),
         "sd_prior_kind": np.array([_SD[p.family] for p in priors.sd], dtype=int),
         "sd_prior": np.array([_sd_row(p) for p in priors.sd]).reshape(len(priors.sd), 2),
-        "lkj": np.full(len(design.effects), priors.lkj),
+        "lkj": _lkj(design),
         "t_effects": int(spec.random_effects == "student_t"),
         "nu_prior": np.array(priors.nu.parameters),
         "latent": _LATENT[spec.association],
@@ -57,6 +59,8 @@ def stan_data(design: Design, centred: np.ndarray) -> dict[str, Any]:
         "kappa_pair": pairs,
         "H": H,
         **_coefficient_priors("kappa", priors.kappa),
+        **_covariance_priors(design),
+        "partial": np.array(_in_partial_blocks(design), dtype=int),
     }
 
 
@@ -89,6 +93,32 @@ def _coefficient_priors(name: str, priors: Sequence[Prior]) -> dict[str, np.ndar
         f"{name}_prior_kind": np.array([_COEFFICIENT[p.family] for p in priors], dtype=int),
         f"{name}_prior": np.array(rows, dtype=float).reshape(len(rows), 3),
     }
+
+
+def _covariance_priors(design: Design) -> dict[str, np.ndarray]:
+    """Return kind, df and scale (df times the plausible T) of the blocks' priors, by effect."""
+    q, tau = len(design.effects), design.priors.tau
+    kind, df, scale = np.zeros(q, dtype=int), np.zeros(q), np.zeros((q, q))
+    for number, prior in enumerate(tau):
+        own = [i for i, block in enumerate(design.block) if block == number]
+        kind[own] = 0 if prior is None else _COVARIANCE[prior.family]
+        if prior is not None and prior.parameters:
+            df[own] = prior.parameters[0]
+            scale[np.ix_(own, own)] = df[own[0]] * matrix_of(prior.parameters[1:])
+    return {"tau_prior_kind": kind, "tau_prior_df": df, "tau_prior_scale": scale}
+
+
+def _lkj(design: Design) -> np.ndarray:
+    """Return the shape of LKJ for each effect: 1, uniform, where its block has a prior on T."""
+    priors = design.priors
+    shapes = [priors.lkj if priors.of_block(b) is None else 1.0 for b in design.block]
+    return np.array(shapes, dtype=float)
+
+
+def _in_partial_blocks(design: Design) -> list[bool]:
+    """Return for each effect whether its block's correlations are functions as partial ones."""
+    blocks = {design.block[a] for a, b in design.rho_pairs if design.kind((a, b)) == "pcor"}
+    return [block in blocks for block in design.block]
 
 
 def _sd_row(prior: Prior) -> tuple[float, float]:

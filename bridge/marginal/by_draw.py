@@ -193,7 +193,7 @@ def _functions(problem: Problem, posterior: xr.Dataset) -> np.ndarray:
     found = np.empty((size, law.size))
     for pair, place in law.slices.items():
         element, label = design.element(pair), design.pair_label(pair)
-        variable = "tau" if pair[0] == pair[1] else "rho"
+        variable = design.kind(pair)
         if element in design.level2:
             terms = design.level2[element].labels
             labels = [names.kappa_label(variable, label, term) for term in terms]

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bridge import names
 from bridge.marginal.collapsed import forward
 from bridge.marginal.law import FunctionLaw
 from bridge.marginal.nodes import Placement
@@ -57,8 +56,7 @@ def canonical(problem: Problem, free: np.ndarray) -> np.ndarray:
         parts += [
             law[problem.law.slices[pair]]
             for pair in design.tau_pairs
-            if names.flat("tau" if pair[0] == pair[1] else "rho", design.pair_label(pair))
-            in design.level2
+            if design.element(pair) in design.level2
         ]
     return np.concatenate(parts)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bridge.marginal.collapsed import Factor, FactorScore
+from bridge.partial_correlations import atanh_partial, left_of, partial_factor
 
 
 class Law(ABC):
@@ -136,21 +137,33 @@ def safe_cholesky(matrix: np.ndarray) -> np.ndarray:
 class FunctionLaw(Law):
     """Log variances and atanh correlations linear in level-2 predictors, group by group.
 
+    Partial correlations, where asked for, are those of a pair given the effects of its block
+    before the earlier one of the pair; a block has them of all its pairs.
+
     Parameters
     ----------
     designs : mapping of (int, int) to (J, c) array
-        For (a, a) the predictors of log tau[a,a], for (a, b) those of atanh rho[a,b], a < b; a
-        column of ones where the element is constant. Pairs that are absent are zero.
+        For (a, a) the predictors of log tau[a,a], for (a, b) those of atanh rho[a,b], or of the
+        atanh partial correlation, a < b; a column of ones where the element is constant. Pairs
+        that are absent are zero.
     u, v : int
         How many effects each.
     unit : (q,) array
         F is of the effects in these units; the functions are of the effects themselves.
+    partial : set of (int, int)
+        The pairs that are partial correlations.
     """
 
     def __init__(
-        self, designs: Mapping[tuple[int, int], np.ndarray], u: int, v: int, unit: np.ndarray
+        self,
+        designs: Mapping[tuple[int, int], np.ndarray],
+        u: int,
+        v: int,
+        unit: np.ndarray,
+        partial: frozenset[tuple[int, int]] = frozenset(),
     ) -> None:
         self.designs = dict(designs)
+        self.partial = partial
         self.unit = unit
         self.effects = self.columns = u + v
         self.order = np.array([*range(u, u + v), *range(u)])  # rows of v are eliminated first
@@ -166,7 +179,7 @@ class FunctionLaw(Law):
         """Return the law of some groups."""
         own = {pair: design[groups] for pair, design in self.designs.items()}
         v = self.z_columns
-        return FunctionLaw(own, self.effects - v, v, self.unit)
+        return FunctionLaw(own, self.effects - v, v, self.unit, self.partial)
 
     def elements(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return SDs (J, q), in units of `unit`, and correlation matrices (J, q, q)."""
@@ -177,9 +190,22 @@ class FunctionLaw(Law):
             value = design @ parameters[self.slices[a, b]]
             if a == b:
                 sd[:, a] = np.exp(np.clip(0.5 * value, -300, 300)) / self.unit[a]
-            else:
+            elif (a, b) not in self.partial:
                 correlation[:, a, b] = correlation[:, b, a] = np.tanh(value)
+        if self.partial:
+            lower = partial_factor(self._atanh(parameters))
+            own = lower @ lower.swapaxes(1, 2)
+            for a, b in self.partial:
+                correlation[:, a, b] = correlation[:, b, a] = own[:, a, b]
         return sd, correlation
+
+    def _atanh(self, parameters: np.ndarray) -> np.ndarray:
+        """Return the atanh partial correlations (J, q, q), below the diagonal."""
+        groups = len(next(iter(self.designs.values())))
+        found = np.zeros((groups, self.effects, self.effects))
+        for a, b in self.partial:
+            found[:, b, a] = self.designs[a, b] @ parameters[self.slices[a, b]]
+        return found
 
     def factor(self, parameters: np.ndarray) -> np.ndarray | None:
         """Return F (J, q, q); None where a correlation matrix is not positive definite."""
@@ -207,14 +233,39 @@ class FunctionLaw(Law):
         by_matrix = by_matrix + by_matrix.swapaxes(1, 2)  # both halves of a correlation move
         place = np.argsort(self.order)
         found = np.zeros((len(by_factor), self.size))
+        by_atanh = self._by_atanh(parameters, by_matrix[:, place][:, :, place])
         for (a, b), design in self.designs.items():
             i, j = place[a], place[b]
             if a == b:
                 chained = 0.5 * by_log_sd[:, i]
+            elif (a, b) in self.partial:
+                chained = by_atanh[:, b, a]
             else:
                 value = np.tanh(design @ parameters[self.slices[a, b]])
                 chained = by_matrix[:, i, j] * (1 - value**2)
             found[:, self.slices[a, b]] = chained[:, None] * design
+        return found
+
+    def _by_atanh(self, parameters: np.ndarray, by_matrix: np.ndarray) -> np.ndarray:
+        """Return the score by the atanh partial correlations from that by the correlations.
+
+        L[b, a] is the partial correlation times the root of what earlier effects leave, which
+        shrinks all that follow in its row.
+        """
+        value = self._atanh(parameters)
+        found = np.zeros_like(value)
+        if not self.partial:
+            return found
+        lower, left, partial = partial_factor(value), left_of(value), np.tanh(value)
+        chosen = np.zeros_like(by_matrix)
+        for a, b in self.partial:
+            chosen[:, a, b] = chosen[:, b, a] = by_matrix[:, a, b]
+        by_lower = chosen @ lower  # the diagonal of L L' is one
+        for a, b in self.partial:
+            slope = (1 - partial[:, b, a]) * (1 + partial[:, b, a])
+            later = (by_lower[:, b, a + 1 : b + 1] * lower[:, b, a + 1 : b + 1]).sum(axis=1)
+            own = by_lower[:, b, a] * left[:, b, a] * slope
+            found[:, b, a] = own - partial[:, b, a] * later
         return found
 
     def start(self, covariance: np.ndarray) -> np.ndarray:
@@ -224,6 +275,9 @@ class FunctionLaw(Law):
         for (a, b), design in self.designs.items():
             if a == b:
                 value = 2 * np.log(sd[a] * self.unit[a])
+            elif (a, b) in self.partial:
+                given = [c for c in range(a) if (c, a) in self.partial]
+                value = atanh_partial(covariance, a, b, given)
             else:
                 value = np.arctanh(np.clip(covariance[a, b] / (sd[a] * sd[b]), -0.9, 0.9))
             found[self.slices[a, b]] = np.linalg.lstsq(

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bridge import names
 from bridge.design import Design
 from bridge.marginal.blocks import Block, make_blocks
 from bridge.marginal.collapsed import Forward, backward, forward
@@ -364,9 +363,10 @@ def _law(
         ones = np.ones((len(design.group_labels), 1))
         designs = {}
         for a, b in design.tau_pairs:
-            key = names.flat("tau" if a == b else "rho", design.pair_label((a, b)))
+            key = design.element((a, b))
             designs[a, b] = design.level2[key].matrix if key in design.level2 else ones
-        return FunctionLaw(designs, u, v, np.diag(coordinates.effects))
+        partial = frozenset(pair for pair in designs if design.kind(pair) == "pcor")
+        return FunctionLaw(designs, u, v, np.diag(coordinates.effects), partial)
     members = blocks_of(design)
     if ranks is not None:
         assert covariance is not None

@@ -150,6 +150,8 @@ def make_data(
         "latent": 0, "standardised": 1, **flat_priors("lambda", 0),
         "n_kappa": 0, "kappa_pair": np.zeros((0, 2), int), "H": np.zeros((groups, 0)),
         **flat_priors("kappa", 0),
+        "tau_prior_kind": np.zeros(q, int), "tau_prior_df": np.zeros(q),
+        "tau_prior_scale": np.zeros((q, q)), "partial": np.zeros(q, int),
     }  # fmt: skip
 
 
@@ -165,9 +167,13 @@ def extended(
     latent: int = 0,
     standardised: bool = True,
     functions: dict[tuple[int, int], int] | None = None,
+    partial: int | None = None,
     seed: int = 2,
 ) -> dict:
-    """Data with more structure; ``functions`` gives how many terms the function of (a, b) has."""
+    """Data with more structure; ``functions`` gives how many terms the function of (a, b) has.
+
+    Those of the correlations of block ``partial`` are of partial correlations.
+    """
     rng = np.random.default_rng(seed)
     functions = functions or {}
     pairs_of = [(a + 1, b + 1) for (a, b), count in functions.items() for _ in range(count)]
@@ -178,6 +184,7 @@ def extended(
         "t_effects": int(t_effects), "latent": latent, "standardised": int(standardised),
         "n_sd": len(constant), "sd_prior_kind": data["sd_prior_kind"][constant],
         "sd_prior": data["sd_prior"][constant],
+        "partial": (data["block"] == partial).astype(int),
         "n_kappa": len(pairs_of), "kappa_pair": np.array(pairs_of, int).reshape(-1, 2), "H": H,
     }  # fmt: skip
     for name, count in (("lambda", n_lambda), ("kappa", len(pairs_of))):
@@ -226,6 +233,18 @@ def covariances(data: dict, point: dict) -> np.ndarray:
         for a, b in functions:
             if a != b:
                 R[a, b] = R[b, a] = np.tanh(log_variance[a, b])
+        if data["partial"].any():
+            own = correlations(
+                np.array(
+                    [
+                        np.tanh(log_variance[p]) if p in functions else 0.0
+                        for p in pairs(data["block"])
+                    ]
+                ),
+                data["block"],
+            )
+            inside = np.outer(data["partial"], data["partial"]) == 1
+            R[inside] = own[inside]
         found[j] = R * np.outer(sd, sd)
     return found
 

@@ -42,6 +42,16 @@ DESIGNS: dict[str, Parts] = {
         "variance": SHARED["variance"],
         "level2": {"tau[u:x,u:x]": "~ h", "rho[u:Intercept,v:Intercept]": "~ k"},
     },
+    "level2 partial": {
+        "mean": _TWO,
+        "variance": SHARED["variance"],
+        "level2": {"tau[u:x,u:x]": "~ h", "pcor": "~ h", "pcor[u:x,v:Intercept]": "~ 0 + k"},
+    },
+    "level2 partial in one of two blocks": {
+        "mean": "y ~ 1 + x + (1 | a | g) + (0 + x | b | g)",
+        "variance": "~ 1 + w + (1 | b | g) + (0 + w | a | g)",
+        "level2": {"pcor[u:Intercept,v:w]": "~ h", "rho[u:x,v:Intercept]": "~ h"},
+    },
     "level2 of u": {"mean": _TWO_OWN, "variance": "~ 1 + w", "level2": "~ h"},
     "level2 of v": {"mean": "y ~ 1 + x", "variance": "~ 1 + w + (1 + w | g)", "level2": "~ h + k"},
 }

@@ -68,7 +68,7 @@ def test_what_cannot_be_read(text: str, target: str, part: str) -> None:
     [
         ("gama", "Did you mean 'gamma'?"),
         ("sd", "There are: gamma, delta"),
-        ("tau", "no parameter called 'tau'"),
+        ("kapa", "Did you mean 'kappa'?"),
         ("rho[u:Intercept,u:x]", "write rho, not"),
         ("nu[g]", "write nu, not"),
         ("gamma[x]\nsystem('x')", "no parameter called"),

@@ -1,0 +1,278 @@
+"""Priors of whole covariance matrices and partial correlations: three programs against NumPy."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import bridge
+from bridge.design import make_design
+from bridge.engines import stan_backends, stan_products
+from bridge.engines.stan_data import stan_data
+from bridge.engines.stan_program import GENERAL, GROUPED, PLAIN, choose_program, program_text
+from bridge.engines.stan_start import initial_points
+from bridge.starting import starting_values
+
+# pytest's importlib mode leaves a test's own folder out of the path
+sys.path.insert(0, str(Path(__file__).parent))
+import stan_reference as reference
+
+pytestmark = pytest.mark.stan
+
+
+# --- priors of T ------------------------------------------------------------------------------
+def with_priors(data: dict, kinds: dict[int, int], rng: np.random.Generator) -> dict:
+    """Data with a prior on the T of some blocks: 1 flat, 2 inverse Wishart."""
+    data = {k: np.array(v) if isinstance(v, np.ndarray) else v for k, v in data.items()}
+    for number, kind in kinds.items():
+        own = np.flatnonzero(data["block"] == number)
+        spread = rng.normal(size=(len(own), len(own) + 2))
+        data["tau_prior_kind"][own], data["sd_prior_kind"][own], data["lkj"][own] = kind, 0, 1.0
+        data["tau_prior_df"][own] = len(own) + rng.uniform(0, 3)
+        data["tau_prior_scale"][np.ix_(own, own)] = spread @ spread.T
+    return data
+
+
+def covariance_prior(data: dict, point: dict) -> float:
+    """Log densities of T in terms of SDs and correlations, in the place of LKJ(1)."""
+    total = 0.0
+    R = reference.correlations(point["cpc"], data["block"])
+    for number in np.unique(data["block"]):
+        own = np.flatnonzero(data["block"] == number)
+        if not data["tau_prior_kind"][own[0]]:
+            continue
+        part = R[np.ix_(own, own)]
+        total += log_slope(point["sd"][own], part)
+        if len(own) > 1:
+            total -= reference.log_lkj(part, 1.0)
+        if data["tau_prior_kind"][own[0]] == 2:
+            T = part * np.outer(point["sd"][own], point["sd"][own])
+            scale = data["tau_prior_scale"][np.ix_(own, own)]
+            total += stats.invwishart.logpdf(T, data["tau_prior_df"][own[0]], scale)
+    return float(total)
+
+
+def log_slope(sd: np.ndarray, R: np.ndarray) -> float:
+    """log |d T / d (sd, R)| by complex steps, lower triangles."""
+    K = len(sd)
+    lower, strict = np.tril_indices(K), np.tril_indices(K, -1)
+    columns = []
+    for n in range(len(lower[0])):
+        s, C = sd.astype(complex), R.astype(complex)
+        if n < K:
+            s[n] += 1e-30j
+        else:
+            a, b = strict[0][n - K], strict[1][n - K]
+            C[a, b] += 1e-30j
+            C[b, a] += 1e-30j
+        columns.append((C * np.outer(s, s))[lower].imag / 1e-30)
+    return float(np.linalg.slogdet(np.array(columns))[1])
+
+
+# blocks, effects in the mean, centred, the priors of blocks
+PRIORS: dict[str, tuple[list[int], int, list[int], dict[int, int]]] = {
+    "one effect": ([1], 1, [0], {1: 2}),
+    "one effect, flat": ([1], 1, [1], {1: 1}),
+    "two effects": ([1, 1], 1, [1, 0], {1: 2}),
+    "two effects, flat": ([1, 1], 1, [0, 0], {1: 1}),
+    "four effects": ([1, 1, 1, 1], 2, [1, 0, 0, 0], {1: 2}),
+    "four effects, flat": ([1, 1, 1, 1], 2, [0, 0, 0, 0], {1: 1}),
+    "two blocks": ([1, 2, 1, 2, 2], 2, [0, 1, 1, 0, 0], {1: 2, 2: 1}),
+    "one of two blocks": ([1, 2, 1, 2, 2], 2, [0, 1, 1, 0, 0], {2: 2}),
+}
+
+
+@pytest.mark.parametrize("place", [PLAIN, GENERAL])
+@pytest.mark.parametrize("name", PRIORS)
+def test_the_prior_of_a_covariance_matrix_is_its_density(name: str, place: str) -> None:
+    block, qu, centred, kinds = PRIORS[name]
+    rng = np.random.default_rng(len(name))
+    data = with_priors(reference.make_data(block, qu, centred, lkj=1.6), kinds, rng)
+    at = [reference.random_point(data, rng) for _ in range(10)]
+    expected = [reference.log_density(data, p) + covariance_prior(data, p) for p in at]
+    if place == GENERAL:
+        none = {"free_rho": [], "nu": [], "mixing": [], "lambda": [], "kappa": []}
+        at = [point | {k: np.zeros(0) for k in none} for point in at]
+    found = stan_backends.log_density(program_text(place), data, at)
+    assert np.ptp(expected) > 1.0
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
+
+def test_the_prior_of_the_scale_matrix_of_student_t_effects() -> None:
+    rng = np.random.default_rng(5)
+    data = reference.extended(reference.make_data([1, 1], 1, [1, 0]), t_effects=True)
+    data = with_priors(data, {1: 2}, rng)
+    at = [reference.general_point(data, rng) for _ in range(5)]
+    expected = [reference.general_log_density(data, p) + covariance_prior(data, p) for p in at]
+    found = stan_backends.log_density(program_text(GENERAL), data, at)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
+
+def frame() -> Any:
+    import pandas as pd
+
+    rng = np.random.default_rng(8)
+    g = rng.permutation(np.repeat(np.arange(12), 5))
+    w = (np.arange(12) % 2.0)[g]
+    v = 0.5 * rng.normal(size=12)[g]
+    y = 100 + w + rng.normal(size=12)[g] + np.exp(0.5 * v) * rng.normal(size=60)
+    return pd.DataFrame({"y": y, "x": rng.normal(size=60), "w": w, "g": g})
+
+
+def start_of(design: bridge.design.Design) -> dict[str, np.ndarray]:
+    return starting_values(
+        design.y, design.mean.matrix, design.variance.matrix, design.Z, design.A, design.group,
+        len(design.group_labels),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("variance", "priors"),
+    [
+        ("~ 1 + w + (1 | s | g)", {"tau": "inverse_wishart"}),
+        ("~ 1 + w + (1 | s | g)", {"tau": "flat"}),
+        ("~ 1 + w + (1 | g)", {"tau[u:Intercept]": "inverse_wishart(5, 2, 0.3, 1)"}),
+        ("~ 1 + w + (1 | g)", {"tau[u:Intercept]": "flat", "tau[v:Intercept]": "inverse_wishart"}),
+    ],
+)
+def test_sums_by_group_have_the_density_of_the_rows(variance: str, priors: dict) -> None:
+    spec = bridge.ModelSpec("y ~ 1 + x + w + (1 + x | s | g)", variance, priors=priors)
+    design = make_design(spec, frame())
+    assert choose_program(design) == GROUPED
+    rows = stan_data(design, np.array([1, 0, 0]))
+    points = initial_points(start_of(design), 4, 3, rows)
+    grouped = stan_products.without_rows(rows, design)
+    moved = []
+    for point in points:
+        raw = np.array(point["raw"])
+        for a in np.flatnonzero(rows["centred"][: rows["qu"]]):
+            raw[a] += grouped["between"][a] @ point["gamma"]
+        moved.append(point | {"raw": raw})
+    by_rows = stan_backends.log_density(program_text(PLAIN), rows, points)
+    by_groups = stan_backends.log_density(program_text(GROUPED), grouped, moved)
+    np.testing.assert_allclose(by_groups, by_rows, rtol=0, atol=1e-9)
+
+
+# --- partial correlations -----------------------------------------------------------------------
+def pairs_of(members: list[int], terms: int) -> dict[tuple[int, int], int]:
+    return {(a, b): terms for a in members for b in members if b < a}
+
+
+PARTIAL: dict[str, tuple[list[int], int, list[int], dict]] = {
+    "two effects": ([1, 1], 1, [1, 0], pairs_of([0, 1], 2)),
+    "three effects": ([1, 1, 1], 2, [1, 0, 0], pairs_of([0, 1, 2], 2)),
+    "three effects and an SD": (
+        [1, 1, 1], 1, [0, 1, 0], {(1, 1): 2, **pairs_of([0, 1, 2], 1)},
+    ),
+    "one of two blocks": (
+        [1, 2, 1, 2, 1], 2, [1, 0, 0, 1, 0], pairs_of([0, 2, 4], 2),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PARTIAL)
+def test_the_density_of_partial_correlations(name: str) -> None:
+    block, qu, centred, functions = PARTIAL[name]
+    rng = np.random.default_rng(len(name))
+    data = reference.make_data(block, qu, centred, lkj=1.3)
+    data = reference.extended(data, functions=functions, partial=1)
+    at = [reference.general_point(data, rng) for _ in range(10)]
+    expected = [reference.general_log_density(data, point) for point in at]
+    found = stan_backends.log_density(program_text(GENERAL), data, at)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
+
+def test_for_two_effects_partial_correlations_are_correlations() -> None:
+    rng = np.random.default_rng(4)
+    data = reference.extended(reference.make_data([1, 1], 1, [1, 0]), functions={(1, 0): 2})
+    at = [reference.general_point(data, rng) for _ in range(5)]
+    program = program_text(GENERAL)
+    partial = data | {"partial": np.ones(2, int)}
+    np.testing.assert_allclose(
+        stan_backends.log_density(program, partial, at),
+        stan_backends.log_density(program, data, at),
+        rtol=0, atol=1e-9,
+    )  # fmt: skip
+
+
+def test_no_point_of_partial_correlations_is_rejected() -> None:
+    # correlations as they are would not make a covariance matrix at any of these
+    rng = np.random.default_rng(6)
+    functions = pairs_of([0, 1, 2, 3], 2)
+    data = reference.make_data([1, 1, 1, 1], 2, [1, 0, 0, 0])
+    data = reference.extended(data, functions=functions, partial=1)
+    at = [reference.general_point(data, rng) for _ in range(5)]
+    wild = [point | {"kappa": rng.normal(0, 5, data["n_kappa"])} for point in at]
+    assert np.isfinite(stan_backends.log_density(program_text(GENERAL), data, wild)).all()
+
+
+# --- Leckie, French, Charlton & Browne (2014), Model 1 --------------------------------------------
+MODEL_1 = bridge.ModelSpec(
+    "mathach ~ 1 + sector + (1 | s | school)", "~ 1 + sector + (1 | s | school)"
+)
+#: Table 2: posterior means and SDs.
+TABLE_2 = {
+    "gamma[Intercept]": (11.379, 0.299),
+    "gamma[sector]": (2.829, 0.442),
+    "delta[Intercept]": (3.783, 0.028),
+    "delta[sector]": (-0.266, 0.040),
+    "tau[u:Intercept,u:Intercept]": (6.817, 0.889),
+    "tau[v:Intercept,v:Intercept]": (0.016, 0.006),
+    "rho[u:Intercept,v:Intercept]": (-0.279, 0.173),
+}
+
+
+def test_the_inverse_wishart_gives_the_printed_posterior() -> None:
+    spec = MODEL_1.replace(priors={"tau": "inverse_wishart"})
+    found = bridge.fit(
+        spec, bridge.datasets.load("hsb"), "stan", chains=2, warmup=300, draws=1000, seed=1
+    )
+    frame = found.estimates.set_index("parameter")
+    for name, (mean, sd) in TABLE_2.items():
+        row = frame.loc[name]
+        # Monte Carlo error of both sides, and the last digit of a variance of 0.016
+        assert abs(row["estimate"] - mean) < 0.12 * sd + 0.0005, (name, row)
+        assert 0.85 < row["se"] / sd < 1.15, (name, row)
+    assert "// T of block 1 ~ inverse_wishart(2, " in found.native
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("prior", "near", "small"), [("normal(0, 1)", 0.25, 0.25), ("normal(estimate, 1)", 0.5, 2.0)]
+)
+def test_sector_specific_covariance_matrices(prior: str, near: float, small: float) -> None:
+    # Section 5, Model 1. Note 2 has kappa ~ Normal(K-hat, I), K-hat the estimates of constants; the
+    # matrices in print are those of Normal(0, I). The two differ in the variance of v in public
+    # schools alone, which the data leave to the prior.
+    spec = MODEL_1.replace(level2="~ sector", priors={"kappa": prior})
+    found = bridge.fit(
+        spec, bridge.datasets.load("hsb"), "stan", chains=2, warmup=300, draws=500, seed=1
+    )
+    kappa = found.idata["posterior"]["kappa"]
+
+    def at(element: str, sector: int) -> np.ndarray:
+        own, more = (kappa.sel(kappa_term=f"{element},{t}").values for t in ("Intercept", "sector"))
+        return own + sector * more
+
+    u, v = "u:Intercept", "v:Intercept"
+    for sector, printed in ((0, (6.635, 0.490, 0.024)), (1, (6.783, -0.650, 0.035))):
+        draws = (
+            np.exp(at(f"tau({u},{u})", sector)),
+            np.tanh(at(f"rho({u},{v})", sector)),
+            np.exp(at(f"tau({v},{v})", sector)),
+        )
+        for values, number in zip(draws, printed, strict=True):
+            far = small if number == 0.024 else near
+            assert abs(values.mean() - number) < far * values.std(), (number, values.mean())
+    # "only the sector correlation difference is individually significant"
+    frame = found.estimates.set_index("parameter")
+    differences = [
+        f"kappa[{e},sector]" for e in (f"tau({u},{u})", f"rho({u},{v})", f"tau({v},{v})")
+    ]
+    excluded = (frame.loc[differences, "lower"] > 0) | (frame.loc[differences, "upper"] < 0)
+    assert excluded.tolist() == [False, True, False]
