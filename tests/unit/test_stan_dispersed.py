@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from bridge import Priors, errors
+from bridge.engines.stan_data import stan_data
 from bridge.engines.stan_start import initial_points
 from bridge.spec import ModelSpec
 
@@ -49,7 +50,8 @@ def frame(scale: float = 1.0) -> pd.DataFrame:
 def points_of(name: str, starts: str, chains: int = 4, **more: Any) -> tuple[dict, list[dict]]:
     parts, further = MODELS[name]
     plan = ModelSpec(**parts, **further).translate("stan", frame(**more), seed=3)
-    data, start = plan.call["data"], plan.call["start"]
+    # by rows in any order, every effect without its part of the fixed functions
+    data, start = stan_data(plan.design, plan.call["data"]["centred"]), plan.call["start"]
     return data, initial_points(start, chains, 3, data, dispersed=starts == "dispersed")
 
 
