@@ -10,7 +10,8 @@ functions {
 #include functions/priors.stanfunctions
 #include functions/correlation_factor.stanfunctions
 #include functions/covariance_prior.stanfunctions
-#include functions/innovations.stanfunctions
+#include functions/fixed_parts.stanfunctions
+#include functions/group_values.stanfunctions
 }
 data {
   int<lower=1> J; // groups
@@ -26,12 +27,17 @@ data {
   matrix[J, qu] Zr; // Z'r
   array[qu] matrix[J, p] ZX; // Z[, a]'X
   array[qu] matrix[J, qu] ZZ; // Z[, a]'Z
-  // A centred effect is sampled with its part of the mean between groups: between_mean[a] * gamma + u[a].
-  array[qu] matrix[J, p] between_mean; // Z[i, a] * between_mean[a][j] are columns of X, or zeros
+  // Z[i, a] * between_mean[a][j] are columns of X, or zeros: with the effect they are the group's own
+  // coefficient, which is sampled as what is left of it given what the group's rows say.
+  array[qu] matrix[J, p] between_mean;
+  array[qv] matrix[J, k] between_variance;
   matrix[J, k] W;
   matrix[J, qv] A;
   array[qu + qv] int<lower=1> block; // effects of one number are correlated, others independent
   array[qu + qv] int<lower=0, upper=1> centred;
+  matrix<lower=0>[qu + qv, J] weight; // what the rows of a group say of its own coefficients
+  matrix[qu + qv, J] toward;
+  array[qu + qv] matrix[qu + qv, J] tie;
   array[p] int<lower=0, upper=2> gamma_prior_kind; // 0 flat, 1 normal, 2 Student-t
   matrix[p, 3] gamma_prior; // df, location, scale
   array[k] int<lower=0, upper=2> delta_prior_kind;
@@ -76,10 +82,9 @@ transformed parameters {
   matrix[q, q] L = correlation_factor(cpc, block);
 }
 model {
-  matrix[q, J] own = raw;
-  for (a in 1:qu) if (centred[a] == 1 && p > 0) own[a] -= (between_mean[a] * gamma)';
-  matrix[q, J] z = innovations(own, sd, L, centred);
-  matrix[q, J] effects = diag_pre_multiply(sd, L) * z;
+  matrix[q, J] part = fixed_parts(between_mean, gamma, between_variance, delta, J);
+  array[3] matrix[q, J] found = group_values(raw, part, sd, L, centred, weight, toward, tie);
+  matrix[q, J] effects = found[2] - part;
   vector[p] step = gamma - gamma0;
   vector[J] log_variance = W * delta;
   vector[J] squares = rr; // (r - X * step - Z * u)'(the same)
@@ -94,8 +99,7 @@ model {
   for (a in 1:qv) log_variance += A[, a] .* effects[qu + a]';
   target += -0.5 * (sum(size) * log(2 * pi()) + dot_product(size, log_variance)
                     + dot_product(squares, exp(-log_variance)));
-  target += std_normal_lpdf(to_vector(z));
-  for (a in 1:q) if (centred[a] == 1) target += -J * log(sd[a] * L[a, a]); // d z / d raw
+  target += std_normal_lpdf(to_vector(found[1])) + sum(found[3]);
   target += beta_lpdf(0.5 * (1 + cpc) | shape, shape) - n_rho * log2(); // d beta / d cpc
   target += covariance_prior_lpdf(sd | L, block, tau_prior_kind, tau_prior_df, tau_prior_scale);
   target += sd_prior_lpdf(sd | sd_prior_kind, sd_prior);

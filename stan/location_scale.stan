@@ -3,15 +3,15 @@
 //   log variance  2 log sigma[i] = W[i] * delta + A[i] * v[group[i]]
 //   effects       (u[1..qu], v[1..qv]) of a group ~ N(0, diag(sd) R diag(sd)), R made of blocks
 // delta and the SDs of v are on the log VARIANCE scale. A column of X or W that is a column of Z or A
-// times constants of the groups is folded into the groups' own coefficients, and a centred effect is
-// sampled with that part of the fixed function: raw = between * gamma + u.
+// times constants of the groups is folded into the groups' own coefficients, between * gamma + u;
+// they are sampled as what is left of them given what the group's rows say (`group_values`).
 // The effects and the correlations are computed from the draws.
 // Every term is added with its constants; half priors are those of the whole line, not doubled.
 functions {
 #include functions/priors.stanfunctions
 #include functions/correlation_factor.stanfunctions
 #include functions/covariance_prior.stanfunctions
-#include functions/innovations.stanfunctions
+#include functions/group_values.stanfunctions
 #include functions/group_designs.stanfunctions
 #include functions/fixed_parts.stanfunctions
 #include functions/rows.stanfunctions
@@ -36,6 +36,9 @@ data {
   int<lower=0, upper=1> sparse; // 1 where the groups are small
   array[qu + qv] int<lower=1> block; // effects of one number are correlated, others independent
   array[qu + qv] int<lower=0, upper=1> centred;
+  matrix<lower=0>[qu + qv, J] weight; // what the rows of a group say of its own coefficients
+  matrix[qu + qv, J] toward;
+  array[qu + qv] matrix[qu + qv, J] tie;
   array[p] int<lower=0, upper=2> gamma_prior_kind; // 0 flat, 1 normal, 2 Student-t
   matrix[p, 3] gamma_prior; // df, location, scale
   array[k] int<lower=0, upper=2> delta_prior_kind;
@@ -96,8 +99,8 @@ transformed parameters {
 }
 model {
   matrix[q, J] part = fixed_parts(between_mean, gamma, between_variance, delta, J);
-  matrix[q, J] z = innovations(without_parts(raw, part, centred), sd, L, centred);
-  matrix[q, J] value = diag_pre_multiply(sd, L) * z + part;
+  array[3] matrix[q, J] found = group_values(raw, part, sd, L, centred, weight, toward, tie);
+  matrix[q, J] value = found[2];
   if (sparse) {
     target += sparse_rows_lpdf(y | X_value, W_value, X_column, W_column, gamma[row_gamma],
                                value[u_rows], delta[row_delta], value[v_rows]);
@@ -105,8 +108,7 @@ model {
     target += rows_lpdf(y | X, half_W, start, gamma[row_gamma], value[u_rows], delta[row_delta],
                         value[v_rows]);
   }
-  target += std_normal_lpdf(to_vector(z));
-  for (a in 1:q) if (centred[a] == 1) target += -J * log(sd[a] * L[a, a]); // d z / d raw
+  target += std_normal_lpdf(to_vector(found[1])) + sum(found[3]);
   target += beta_lpdf(0.5 * (1 + cpc) | shape, shape) - n_rho * log2(); // d beta / d cpc
   target += covariance_prior_lpdf(sd | L, block, tau_prior_kind, tau_prior_df, tau_prior_scale);
   target += sd_prior_lpdf(sd | sd_prior_kind, sd_prior);

@@ -75,35 +75,31 @@ functions {
     }
     return L;
   }
-  // Standardised innovations z, with effects S .* (L z) in each group; a centred row of raw is
-  // the effect itself.
-  matrix innovations(matrix raw, matrix S, array[,] row_vector L, array[] int block,
-                     array[] int centred) {
-    matrix[rows(raw), cols(raw)] z = raw;
-    for (a in 1:rows(raw)) {
-      if (centred[a] == 1) {
-        row_vector[cols(raw)] left = raw[a] ./ S[a];
-        for (b in 1:(a - 1)) if (block[b] == block[a]) left -= L[a, b] .* z[b];
-        z[a] = left ./ L[a, a];
+  // What `group_values` of the other programs returns, where SDs S and factors L vary by group.
+  array[] matrix group_values(matrix raw, matrix part, matrix S, array[,] row_vector L,
+                              array[] int block, array[] int centred, matrix weight,
+                              matrix toward, array[] matrix tie) {
+    int q = rows(raw);
+    int J = cols(raw);
+    matrix[q, J] z;
+    matrix[q, J] own = part;
+    matrix[q, J] slope;
+    for (a in 1:q) {
+      row_vector[J] s = S[a] .* L[a, a];
+      for (b in 1:(a - 1)) if (block[b] == block[a]) own[a] += S[a] .* L[a, b] .* z[b];
+      if (centred[a]) {
+        z[a] = (raw[a] - own[a]) ./ s;
+        slope[a] = -log(s);
+      } else {
+        row_vector[J] pulled = toward[a] - own[a];
+        row_vector[J] precision = 1 + square(s) .* weight[a]; // of z[a]
+        for (b in 1:(a - 1)) pulled -= tie[a][b] .* own[b];
+        z[a] = s .* weight[a] .* pulled ./ precision + raw[a] ./ sqrt(precision);
+        slope[a] = -0.5 * log(precision);
       }
+      own[a] += s .* z[a];
     }
-    return z;
-  }
-  // log |d z / d raw| of those innovations.
-  real innovations_jacobian(matrix S, array[,] row_vector L, array[] int centred) {
-    real lp = 0;
-    for (a in 1:rows(S)) if (centred[a] == 1) lp -= sum(log(S[a])) + sum(log(L[a, a]));
-    return lp;
-  }
-  // Effects of all groups from their innovations.
-  matrix group_effects(matrix z, matrix S, array[,] row_vector L, array[] int block) {
-    matrix[rows(z), cols(z)] effects;
-    for (a in 1:rows(z)) {
-      row_vector[cols(z)] standard = L[a, a] .* z[a];
-      for (b in 1:(a - 1)) if (block[b] == block[a]) standard += L[a, b] .* z[b];
-      effects[a] = S[a] .* standard;
-    }
-    return effects;
+    return {z, own, slope};
   }
   // What the effects of the mean add to the log variance of each group.
   row_vector latent_value(vector lambda, matrix u) {
@@ -136,6 +132,9 @@ data {
   int<lower=0, upper=1> sparse; // 1 where the groups are small
   array[qu + qv] int<lower=1> block; // effects of one number are correlated, others independent
   array[qu + qv] int<lower=0, upper=1> centred;
+  matrix<lower=0>[qu + qv, J] weight; // what the rows of a group say of its own coefficients
+  matrix[qu + qv, J] toward;
+  array[qu + qv] matrix[qu + qv, J] tie;
   array[p] int<lower=0, upper=2> gamma_prior_kind; // 0 flat, 1 normal, 2 Student-t
   matrix[p, 3] gamma_prior; // df, location, scale
   array[k] int<lower=0, upper=2> delta_prior_kind;
@@ -238,13 +237,13 @@ model {
   array[q, q] row_vector[J] L
     = group_factors(cpc, free_rho, kappa, H, kappa_pair, varies, block, own_block, partial);
   matrix[q, J] part = fixed_parts(between_mean, gamma, between_variance, delta, J);
-  matrix[q, J] z = innovations(without_parts(raw, part, centred), S, L, block, centred);
-  matrix[q, J] effects = group_effects(z, S, L, block);
-  matrix[q, J] value = effects + part;
+  array[3] matrix[q, J] found
+    = group_values(raw, part, S, L, block, centred, weight, toward, tie);
+  matrix[q, J] value = found[2];
   matrix[qv + (latent > 0), J] variance_value;
   for (a in 1:qv) variance_value[a] = value[qu + a];
   if (latent > 0) {
-    matrix[qu, J] u = effects[u_rows];
+    matrix[qu, J] u = (value - part)[u_rows];
     if (standardised) u = u ./ sds[u_rows];
     variance_value[qv + 1] = latent_value(lambda, u);
   }
@@ -255,8 +254,7 @@ model {
     target += rows_lpdf(y | X, half_W, start, gamma[row_gamma], value[u_rows], delta[row_delta],
                         variance_value);
   }
-  target += std_normal_lpdf(to_vector(z));
-  target += innovations_jacobian(S, L, centred);
+  target += std_normal_lpdf(to_vector(found[1])) + sum(found[3]);
   target += beta_lpdf(0.5 * (1 + cpc) | shape, shape) - n_cpc * log2(); // d beta / d cpc
   target += beta_lpdf(0.5 * (1 + free_rho) | free_shape, free_shape) - n_free * log2();
   if (t_effects) {
@@ -292,7 +290,6 @@ generated quantities {
       }
     }
     matrix[q, J] part = fixed_parts(between_mean, gamma, between_variance, delta, J);
-    matrix[q, J] own = without_parts(raw, part, centred);
-    effects = group_effects(innovations(own, S, L, block, centred), S, L, block);
+    effects = group_values(raw, part, S, L, block, centred, weight, toward, tie)[2] - part;
   }
 }

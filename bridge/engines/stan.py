@@ -15,10 +15,11 @@ from bridge.engines.draws_folder import prepare_folder
 from bridge.engines.posterior import Draws, posterior_result
 from bridge.engines.stan_classes import class_data, class_draws, class_header, class_points
 from bridge.engines.stan_data import stan_data
+from bridge.engines.stan_information import FORMULATIONS, formulated
 from bridge.engines.stan_products import completed, without_rows
 from bridge.engines.stan_program import CLASSES, GENERAL, GROUPED, choose_program, program_text
 from bridge.engines.stan_rows import row_data
-from bridge.engines.stan_start import choose_centred, initial_points
+from bridge.engines.stan_start import initial_points
 from bridge.errors import OptionError
 from bridge.result import Result
 from bridge.starting import starting_values
@@ -38,6 +39,8 @@ _SCALE_OF = {
     "flat": ", uniform over positive definite matrices",
     "inverse_wishart": ", df n and a plausible T, lower triangle by rows: scale matrix n T",
 }
+#: Options that Stan itself is not told.
+_OURS = ("include", "starts", "formulation")
 
 
 class Stan(Engine):
@@ -47,6 +50,9 @@ class Stan(Engine):
     options = {  # noqa: RUF012 - a constant of the class
         **SAMPLER_OPTIONS,
         "backend": Option("auto", "choice", "which Stan runs it", ("auto", "cmdstan", "pystan")),
+        "formulation": Option(
+            "auto", "choice", "how group effects are sampled", ("auto", *FORMULATIONS)
+        ),
         "starts": Option("near", "choice", "where the chains start", ("near", "dispersed")),
         "draws_to": Option(None, "folder", "a folder the raw draws are written into as they come"),
     }
@@ -57,10 +63,8 @@ class Stan(Engine):
             design.y, design.mean.matrix, design.variance.matrix, design.Z, design.A,
             design.group, len(design.group_labels),
         )  # fmt: skip
-        centred = choose_centred(
-            start, design.variance.matrix, design.Z, design.group, len(design.group_labels)
-        )
-        data, chosen = stan_data(design, centred), choose_program(design)
+        data, chosen = stan_data(design), choose_program(design)
+        data |= formulated(options["formulation"], data, start)
         if chosen == CLASSES:
             if options["starts"] == "dispersed":
                 raise OptionError(
@@ -71,14 +75,14 @@ class Stan(Engine):
         else:
             data = without_rows(data, design) if chosen == GROUPED else row_data(data)
         program = program_text(chosen)
-        native = "\n".join([*_header(design, centred, options), "", program])
+        native = "\n".join([*_header(design, options), "", program])
         call = {"program": program, "data": data, "start": start}
         return Plan(self.name, design, options, native, call)
 
     def run(self, plan: Plan, progress: Progress) -> RawFit:
         """Sample by CmdStan where it is found, else by PyStan."""
         options, data = plan.options, plan.call["data"]
-        settings = {n: value for n, value in options.items() if n not in ("include", "starts")}
+        settings = {n: value for n, value in options.items() if n not in _OURS}
         if options["draws_to"] is not None:
             settings["draws_to"] = prepare_folder(options["draws_to"], plan.native)
         points = _points(plan)
@@ -133,14 +137,15 @@ def _points(plan: Plan) -> list[dict[str, Any]]:
     return initial_points(start, options["chains"], options["seed"], data, dispersed=dispersed)
 
 
-def _header(design: Design, centred: np.ndarray, options: Mapping[str, Any]) -> list[str]:
+def _header(design: Design, options: Mapping[str, Any]) -> list[str]:
     """Say in comments of Stan what the data block holds for this model."""
     priors = design.priors
     lines = [
         f"// {choose_program(design)}, run with chains = {options['chains']}, "
         f"warmup = {options['warmup']}, draws = {options['draws']}, seed = {options['seed']},",
         f"//   adapt_delta = {options['adapt_delta']}, max_treedepth = {options['max_treedepth']}, "
-        f"starts = {options['starts']}",
+        f"starts = {options['starts']},",
+        f"//   formulation = {options['formulation']}",
         f"// N = {len(design.y)}, J = {len(design.group_labels)}",
         f"// X (gamma): {', '.join(design.mean.labels)}",
         f"//   priors: {', '.join(map(str, priors.gamma))}",
@@ -150,11 +155,10 @@ def _header(design: Design, centred: np.ndarray, options: Mapping[str, Any]) -> 
     if design.spec.classes is not None:
         return [names.comment(line) for line in [*lines, *class_header(design)]]
     sds = dict(zip(design.constant_effects, priors.sd, strict=True))
-    for effect, block, flag in zip(design.effects, design.block, centred, strict=True):
-        how = "centred" if flag else "standardised"
+    for effect, block in zip(design.effects, design.block, strict=True):
         law = f"SD ~ {sds[effect]}" if effect in sds else "SD by group"
         law = law if priors.of_block(block) is None else "its SD by the prior on T"
-        lines.append(f"// effect {effect}: block {block + 1}, {how}, {law}")
+        lines.append(f"// effect {effect}: block {block + 1}, {law}")
     for number, prior in enumerate(priors.tau):
         if prior is not None:
             lines.append(f"// T of block {number + 1} ~ {prior}{_SCALE_OF[prior.family]}")

@@ -17,15 +17,15 @@ _COVARIANCE = {"flat": 1, "inverse_wishart": 2}
 _LATENT = {None: 0, "linear": 1, "quadratic": 2}
 
 
-def stan_data(design: Design, centred: np.ndarray) -> dict[str, Any]:
+def stan_data(design: Design) -> dict[str, Any]:
     """Return the data block of the general program; the plain one reads a part of it.
+
+    How the group effects are sampled is for `bridge.engines.stan_information.formulated` to add.
 
     Parameters
     ----------
     design : Design
         The model on its data.
-    centred : (q,) array of int
-        For each effect, 1 where the effect itself is sampled, 0 where it is standardised.
     """
     priors, spec = design.priors, design.spec
     pairs, H = level2_design(design)
@@ -43,7 +43,6 @@ def stan_data(design: Design, centred: np.ndarray) -> dict[str, Any]:
         "A": design.A,
         "group": design.group + 1,
         "block": np.asarray(design.block, dtype=int) + 1,
-        "centred": np.asarray(centred, dtype=int),
         **_coefficient_priors("gamma", priors.gamma),
         **_coefficient_priors("delta", priors.delta),
         "n_sd": len(priors.sd),

@@ -9,7 +9,8 @@ import numpy as np
 
 from bridge import by_group
 from bridge.design import Design
-from bridge.engines.stan_rows import ROWS, fold, part_of_fixed
+from bridge.engines.stan_rows import ROWS, fixed_parts, fold
+from bridge.engines.stan_values import innovations
 
 
 def constant_variance_function(design: Design) -> bool:
@@ -41,7 +42,8 @@ def product_data(design: Design) -> dict[str, Any]:
     dict
         size (J,), gamma0 (p,) by least squares, and with r = y - X gamma0 the sums rr (J,),
         Xr (J, p), XX (J, p * p), Zr (J, qu), ZX (qu, J, p), ZZ (qu, J, qu); between_mean
-        (qu, J, p), what of the mean goes with each effect; W (J, k), A (J, qv).
+        (qu, J, p) and between_variance (qv, J, k), what of the fixed functions goes with each
+        effect; W (J, k), A (J, qv).
     """
     X, Z, group, J = design.mean.matrix, design.Z, design.group, len(design.group_labels)
     gamma0 = np.linalg.lstsq(X, design.y, rcond=None)[0]
@@ -63,6 +65,7 @@ def product_data(design: Design) -> dict[str, Any]:
         "ZX": np.moveaxis(sums(Z, X), 1, 0),
         "ZZ": np.moveaxis(sums(Z, Z), 1, 0),
         "between_mean": fold(X, Z, group, J)[0],
+        "between_variance": fold(design.variance.matrix, design.A, group, J)[0],
         "W": design.variance.matrix[first],
         "A": design.A[first],
     }
@@ -109,36 +112,15 @@ def completed(draws: Mapping[str, np.ndarray], data: Mapping[str, Any]) -> dict[
     """
     if "raw" not in draws:
         return dict(draws)
-    block, centred, sd = data["block"], data["centred"], draws["sd"]
+    block, sd = data["block"], draws["sd"]
     cpc = draws.get("cpc", np.zeros((*sd.shape[:-1], 0)))
-    raw = np.array(draws["raw"], dtype=float)
     gamma = draws.get("gamma", np.zeros((*sd.shape[:-1], 0)))
-    raw -= part_of_fixed(data, gamma, draws["delta"])
     factor = correlation_factors(cpc, block)
+    z = innovations(
+        draws["raw"], fixed_parts(data, gamma, draws["delta"]), sd[..., None], factor, data
+    )
     matrix = factor @ np.swapaxes(factor, -1, -2)
     pairs = [(a, b) for a in range(len(block)) for b in range(a) if block[a] == block[b]]
     rho = [matrix[..., a, b] for a, b in pairs]
-    found = dict(draws) | {"effects": group_effects(raw, sd, factor, centred)}
+    found = dict(draws) | {"effects": sd[..., None] * (factor @ z)}
     return found | ({"rho": np.stack(rho, axis=-1)} if rho else {})
-
-
-def group_effects(
-    raw: np.ndarray, sd: np.ndarray, factor: np.ndarray, centred: np.ndarray
-) -> np.ndarray:
-    """Return the effects (..., q, J) from what was sampled.
-
-    Parameters
-    ----------
-    raw : (..., q, J) array
-        Effects where centred, else standardised innovations.
-    sd, factor : (..., q), (..., q, q) arrays
-        SDs, and Cholesky factors of the correlations.
-    centred : (q,) array of int
-    """
-    z = np.array(raw, dtype=float)
-    for a, is_centred in enumerate(centred):
-        if is_centred:
-            earlier = (factor[..., a, :a, None] * z[..., :a, :]).sum(axis=-2)
-            z[..., a, :] = (raw[..., a, :] / sd[..., a, None] - earlier) / factor[..., a, a, None]
-    found: np.ndarray = sd[..., None] * (factor @ z)
-    return found

@@ -89,8 +89,8 @@ def fold(
     return between, np.flatnonzero(~taken)
 
 
-def part_of_fixed(data: Mapping[str, Any], gamma: np.ndarray, delta: np.ndarray) -> np.ndarray:
-    """Return what of the fixed functions is sampled with each centred effect, by group.
+def fixed_parts(data: Mapping[str, Any], gamma: np.ndarray, delta: np.ndarray) -> np.ndarray:
+    """Return what of the fixed functions goes with each effect, by group.
 
     Parameters
     ----------
@@ -102,12 +102,12 @@ def part_of_fixed(data: Mapping[str, Any], gamma: np.ndarray, delta: np.ndarray)
     Returns
     -------
     (..., q, J) array
-        Zeros where an effect is not centred.
     """
-    parts = np.zeros((*np.shape(gamma)[:-1], len(data["centred"]), data["J"]))
-    for a in np.flatnonzero(data["centred"]):
-        if a < data["qu"]:
-            parts[..., a, :] = gamma @ data["between_mean"][a].T
-        elif "between_variance" in data:
-            parts[..., a, :] = delta @ data["between_variance"][a - data["qu"]].T
+    parts = np.zeros((*np.shape(gamma)[:-1], data["qu"] + data["qv"], data["J"]))
+    for first, between, coefficients in (
+        (0, data["between_mean"], gamma),
+        (data["qu"], data["between_variance"], delta),
+    ):
+        for a, constants in enumerate(between):
+            parts[..., first + a, :] = coefficients @ constants.T
     return parts

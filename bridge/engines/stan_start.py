@@ -1,4 +1,4 @@
-"""Which effects Stan samples centred, and points for its chains around one start."""
+"""Points for the chains of Stan around one start."""
 
 from __future__ import annotations
 
@@ -7,77 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from bridge import by_group
 from bridge.engines.stan_dispersed import dispersed_rest, dispersed_start
-from bridge.engines.stan_rows import part_of_fixed
+from bridge.engines.stan_rows import fixed_parts
+from bridge.engines.stan_values import sampled
 from bridge.starting import column_size
 
-_CENTRED_ABOVE = 0.5
 _SMALL = 0.02  # how far from zero a correlation may start where others are functions
-
-
-def choose_centred(
-    start: dict[str, np.ndarray],
-    W: np.ndarray,
-    Z: np.ndarray,
-    group: np.ndarray,
-    J: int,
-) -> np.ndarray:
-    """Choose the effects that Stan samples as they are (1), the others standardised (0).
-
-    An effect of the mean is centred where the groups say much about it: where its reliability,
-    one minus its conditional variance over its variance, exceeds a half on average over groups.
-    Effects of the log variance are never centred: a group says little about its own variance.
-    On High School and Beyond (Leckie et al. 2014; two chains of 1,000 draws) the
-    smallest bulk effective sample sizes were, for Model 4, one seed: u:Intercept centred 562,
-    nothing centred 426, the slope of the mean centred too 27. For Model 1 centring u is no clear
-    gain in the smallest (280, 380, 406 over three seeds; without it 292 to 538 in four), though the
-    SD of u gains (about 3,000 against 550 to 720); centring v too gave 12.
-
-    Parameters
-    ----------
-    start : dict
-        What `bridge.starting.starting_values` returned.
-    W : ndarray, shape (N, k)
-        Fixed design of the log variance.
-    Z : ndarray, shape (N, qu)
-        Design of the group effects in the mean.
-    group : ndarray of int, shape (N,)
-        Group numbers from 0.
-    J : int
-        How many groups there are.
-
-    Returns
-    -------
-    ndarray of int, shape (q,)
-        The flags, in the order u, v.
-    """
-    flags = np.zeros(len(start["sd"]), int)
-    flags[: Z.shape[1]] = reliability(start, W, Z, group, J) > _CENTRED_ABOVE
-    return flags
-
-
-def reliability(
-    start: dict[str, np.ndarray], W: np.ndarray, Z: np.ndarray, group: np.ndarray, J: int
-) -> np.ndarray:
-    """Return the mean reliability over groups of each effect in the mean.
-
-    Parameters
-    ----------
-    start, W, Z, group, J
-        As for `choose_centred`.
-
-    Returns
-    -------
-    ndarray, shape (qu,)
-        Between 0 and 1.
-    """
-    qu = Z.shape[1]
-    sd = start["sd"][:qu]
-    scaled = Z * sd * np.exp(-0.5 * (W @ start["delta"]))[:, None]
-    conditional = np.linalg.inv(np.eye(qu) + by_group.products(scaled, scaled, group, J))
-    reliable: np.ndarray = 1 - np.diagonal(conditional, axis1=1, axis2=2).mean(axis=0)
-    return reliable
 
 
 def initial_points(
@@ -134,9 +69,9 @@ def initial_points(
         spread = _group_sds(sd, point["kappa"], data)
         if data["t_effects"]:
             spread = spread * np.sqrt(point["mixing"])
-        point["raw"] = np.where(data["centred"][:, None] == 1, effects, effects / spread)
-        if "between_mean" in data:
-            point["raw"] += part_of_fixed(data, point["gamma"], point["delta"])
+        # as if the effects were independent, which at the start they nearly are
+        part = fixed_parts(data, point["gamma"], point["delta"])
+        point["raw"] = sampled(effects, part, spread, np.eye(len(effects)), data)
         points.append(point)
     return points
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import special, stats
 
-from bridge.engines.stan_rows import part_of_fixed, row_data
+from bridge.engines.stan_information import no_information
+from bridge.engines.stan_rows import fixed_parts, row_data
 
 
 def pairs(block: np.ndarray) -> list[tuple[int, int]]:
@@ -111,10 +112,45 @@ def log_density(data: dict, point: dict) -> float:
 def as_sampled(data: dict, points: list[dict]) -> tuple[dict, list[dict]]:
     """The program's data block, and points with the parts that centred effects take along."""
     block = row_data(data) | {k: data[k] for k in ("sparse",) if k in data}
-    return block, [
-        point | {"raw": point["raw"] + part_of_fixed(block, point["gamma"], point["delta"])}
-        for point in points
-    ]
+    moved = []
+    for point in points:
+        part = fixed_parts(block, point["gamma"], point["delta"])
+        part[data["centred"] == 0] = 0.0
+        moved.append(point | {"raw": point["raw"] + part})
+    return block, moved
+
+
+def informed(data: dict, points: list[dict], seed: int = 4) -> tuple[dict, list[dict], np.ndarray]:
+    """The same points where the rows are said to tell something: data block, points, log slopes.
+
+    What they tell is made up; the last is log |d raw there / d raw here| of each point.
+    """
+    rng, q, J = np.random.default_rng(seed), len(data["block"]), data["J"]
+    told = {
+        "weight": rng.lognormal(0, 1.5, (q, J)) * (rng.uniform(size=(q, J)) < 0.8),
+        "toward": rng.normal(0, 2, (q, J)),
+        "tie": rng.normal(0, 1, (q, q, J)) * np.tri(q, k=-1)[:, :, None],
+    }
+    block, moved = as_sampled(data | told, points)
+    slopes = np.zeros(len(points))
+    for n, point in enumerate(points):
+        T = covariances(data, point)
+        if data["t_effects"]:
+            T = T * point["mixing"][:, None, None]
+        effects, _ = general_effects(data, point, covariances(data, point))
+        own = effects + fixed_parts(block, point["gamma"], point["delta"])
+        for j, a in [(j, a) for j in range(J) for a in range(q) if data["centred"][a] == 0]:
+            on = np.linalg.solve(T[j][:a, :a], T[j][:a, a])
+            variance = T[j][a, a] - T[j][:a, a] @ on
+            expected = own[a, j] - effects[a, j] + effects[:a, j] @ on
+            w = told["weight"][a, j]
+            target = told["toward"][a, j] - told["tie"][a, :a, j] @ own[:a, j]
+            # the posterior of own[a, j]: precisions and their weighted mean
+            precision = 1 / variance + w
+            mean = (expected / variance + w * target) / precision
+            moved[n]["raw"][a, j] = (own[a, j] - mean) * np.sqrt(precision)
+            slopes[n] += 0.5 * np.log(precision * variance)
+    return block, moved, slopes
 
 
 def make_data(
@@ -141,6 +177,7 @@ def make_data(
         # shuffled, for the program must not need sorted groups
         "group": rng.permutation(np.repeat(np.arange(1, groups + 1), size)),
         "block": np.array(block, int), "centred": np.array(centred, int),
+        **no_information(q, groups),
         "gamma_prior_kind": np.zeros(p, int), "gamma_prior": np.zeros((p, 3)),
         "delta_prior_kind": np.zeros(k, int), "delta_prior": np.zeros((k, 3)),
         "sd_prior_kind": np.ones(q, int),

@@ -12,7 +12,7 @@ import pytest
 import bridge
 from bridge.engines import stan_backends
 from bridge.engines.base import Plan
-from bridge.engines.stan_rows import part_of_fixed
+from bridge.engines.stan_rows import fixed_parts
 from bridge.engines.worker import shared
 
 # pytest's importlib mode leaves a test's own folder out of the path
@@ -54,7 +54,8 @@ class Both:
         at = [density.stan(point, centred) for point in self.points]
         for found, _ in at:
             # a centred effect is sampled with its part of the fixed function
-            found["raw"] += part_of_fixed(self.stan.call["data"], found["gamma"], found["delta"])
+            part = fixed_parts(self.stan.call["data"], found["gamma"], found["delta"])
+            found["raw"] += np.where(np.asarray(centred)[:, None] == 1, part, 0.0)
         values = stan_backends.log_density(
             self.stan.call["program"], self.stan.call["data"], [p for p, _ in at]
         )

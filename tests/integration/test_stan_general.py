@@ -76,6 +76,16 @@ def test_density_equals_numpy_with_every_constant(name: str, sparse: int, progra
     np.testing.assert_allclose(theirs, ours, rtol=1e-9, atol=1e-8)
 
 
+@pytest.mark.parametrize("name", ["Student-t", "all of two", "everything"])
+def test_what_the_rows_tell_leaves_the_density_as_it_is(name: str, program: str) -> None:
+    data, rng = case_of(name), np.random.default_rng(7)
+    at = [reference.general_point(data, rng) for _ in range(10)]
+    ours = np.array([reference.general_log_density(data, point) for point in at])
+    told, moved, slopes = reference.informed(data, at)
+    theirs = stan_backends.log_density(program, told, moved)
+    np.testing.assert_allclose(theirs + slopes, ours, rtol=1e-9, atol=1e-8)
+
+
 @pytest.mark.parametrize("name", ["plain", "no mean coefficients", "no effects"])
 def test_the_two_references_are_one_where_nothing_is_added(name: str) -> None:
     data, rng = case_of(name), np.random.default_rng(1)

@@ -12,7 +12,7 @@ import pytest
 from bridge.engines import stan_backends
 from bridge.engines.stan_products import completed
 from bridge.engines.stan_program import PLAIN, program_text
-from bridge.engines.stan_rows import part_of_fixed, row_data
+from bridge.engines.stan_rows import fixed_parts, row_data
 from bridge.errors import EngineFailed, EngineNotInstalled, OptionError
 
 # pytest's importlib mode leaves a test's own folder out of the path
@@ -60,6 +60,20 @@ def test_density_equals_numpy_with_every_constant(case: str, sparse: int, progra
     block, qu, centred, other = CASES[case]
     data = reference.make_data(block, qu, centred, **other) | {"sparse": sparse}
     assert_same_density(program, data, seed=len(case))
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["u and v correlated", "two and two, mixed centring", "interleaved blocks", "no effects"],
+)
+def test_what_the_rows_tell_leaves_the_density_as_it_is(case: str, program: str) -> None:
+    block, qu, centred, other = CASES[case]
+    data, rng = reference.make_data(block, qu, centred, **other), np.random.default_rng(6)
+    at = [reference.random_point(data, rng) for _ in range(10)]
+    ours = np.array([reference.log_density(data, point) for point in at])
+    told, moved, slopes = reference.informed(data, at)
+    theirs = stan_backends.log_density(program, told, moved)
+    np.testing.assert_allclose(theirs + slopes, ours, rtol=1e-9, atol=1e-8)
 
 
 @pytest.mark.parametrize("sd_kind", [0, 1, 2, 3])
@@ -110,7 +124,8 @@ def simulated(groups: int = 60, size: int = 30) -> tuple[dict, dict]:
 
 def own_effects(data: dict, point: dict) -> dict:
     """A point as it was sampled, its centred effects without their part of the fixed functions."""
-    part = part_of_fixed(row_data(data), point["gamma"], point["delta"])
+    part = fixed_parts(row_data(data), point["gamma"], point["delta"])
+    part[data["centred"] == 0] = 0.0
     return point | {"raw": point["raw"] - part}
 
 

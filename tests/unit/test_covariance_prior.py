@@ -129,7 +129,7 @@ def test_the_rule_of_the_inverse_wishart(hsb: pd.DataFrame) -> None:
     assert prior is not None
     expected = [2, T[0, 0], 0, T[1, 1]]  # df the order, covariances zero
     np.testing.assert_allclose(prior.parameters, expected, rtol=1e-3)
-    data = stan_data(found, np.zeros(2, int))
+    data = stan_data(found)
     np.testing.assert_array_equal(data["tau_prior_kind"], [2, 2])
     np.testing.assert_array_equal(data["tau_prior_df"], [2, 2])
     scale = 2 * np.diag([prior.parameters[1], prior.parameters[3]])
@@ -147,7 +147,7 @@ def test_each_set_of_effects_has_its_own(hsb: pd.DataFrame) -> None:
     priors = {"tau[u:Intercept]": "inverse_wishart(4, 5, 0.5, 1)", "sd_v": "exponential(2)"}
     found = design(hsb, priors, SLOPES, "~ 1 + (1 | school)")
     assert [str(p) for p in found.priors.tau] == ["inverse_wishart(4, 5, 0.5, 1)", "None"]
-    data = stan_data(found, np.zeros(3, int))
+    data = stan_data(found)
     np.testing.assert_array_equal(data["tau_prior_kind"], [2, 2, 0])
     np.testing.assert_array_equal(data["sd_prior_kind"], [0, 0, 3])
     np.testing.assert_allclose(

@@ -8,6 +8,7 @@ import pytest
 
 from bridge.design import Design, make_design
 from bridge.engines import stan_products as sp
+from bridge.engines.stan_information import no_information
 from bridge.spec import ModelSpec
 
 MEAN = "y ~ 1 + w + x + w:x + (1 + x | s | g)"
@@ -74,19 +75,6 @@ def test_a_centred_effect_takes_its_part_of_the_mean_along() -> None:
     )
 
 
-def test_effects_from_what_was_sampled() -> None:
-    rng = np.random.default_rng(5)
-    block, sd = np.array([0, 1, 0]), np.array([2.0, 0.5, 1.5])
-    factor = sp.correlation_factors(np.array([[[0.6]]]), block)[0, 0]
-    np.testing.assert_allclose(factor @ factor.T, [[1, 0, 0.6], [0, 1, 0], [0.6, 0, 1]])
-    z = rng.normal(size=(3, 7))
-    effects = sd[:, None] * (factor @ z)
-    for centred in ([0, 0, 0], [1, 0, 0], [1, 1, 1], [0, 0, 1]):
-        raw = np.where(np.array(centred)[:, None] == 1, effects, z)
-        found = sp.group_effects(raw[None], sd[None], factor[None], np.array(centred))
-        np.testing.assert_allclose(found[0], effects, atol=1e-12)
-
-
 def test_partial_correlations_of_a_block_of_three() -> None:
     cpc = np.array([0.3, -0.5, 0.8])
     L = sp.correlation_factors(cpc, np.zeros(3, dtype=int))
@@ -100,7 +88,8 @@ def test_draws_are_completed_with_effects_and_correlations() -> None:
     """What was sampled is made from known effects, its part of the mean added; both come back."""
     made, rng = design(), np.random.default_rng(6)
     block, centred = np.array([1, 1, 1]), np.array([1, 0, 0])
-    data = sp.product_data(made) | {"block": block, "centred": centred, "qu": 2, "J": 12}
+    data = sp.product_data(made) | no_information(3, 12)
+    data |= {"block": block, "centred": centred, "qu": 2, "qv": 1, "J": 12}
     gamma, sd = rng.normal(size=(2, 5, 4)), np.exp(rng.normal(size=(2, 5, 3)))
     cpc, z = np.tanh(rng.normal(size=(2, 5, 3))), rng.normal(size=(2, 5, 3, 12))
     factor = sp.correlation_factors(cpc, block)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bridge.engines.stan_start import choose_centred, initial_points, reliability
+from bridge.engines.stan_information import no_information
+from bridge.engines.stan_start import initial_points
 from bridge.starting import starting_values
 
 TRUTH = {"gamma": [1.0, 0.5], "delta": [0.4, -0.3], "sd": [0.8, 0.4, 0.5]}
@@ -32,7 +33,11 @@ def values(data: dict) -> dict[str, np.ndarray]:
 def block_of(block: list[int], centred: list[int], J: int, **more: Any) -> dict[str, Any]:
     """The part of a data block that starting points depend on."""
     plain = {"t_effects": 0, "latent": 0, "standardised": 1, "H": np.zeros((J, 0))}
-    plain |= {"kappa_pair": np.zeros((0, 2), int), "J": J, "qu": 2}
+    qu, qv = min(2, len(block)), max(len(block) - 2, 0)
+    plain |= {"kappa_pair": np.zeros((0, 2), int), "J": J, "qu": qu, "qv": qv}
+    # no column of a fixed design goes with an effect
+    plain |= {"between_mean": np.zeros((qu, J, 2)), "between_variance": np.zeros((qv, J, 2))}
+    plain |= no_information(len(block), J)
     return plain | {"block": np.array(block), "centred": np.array(centred, int)} | more
 
 
@@ -45,27 +50,8 @@ def test_the_mean_may_have_no_effects() -> None:
     data = simulated(groups=8, size=4)
     none = np.zeros((len(data["y"]), 0))
     start = values(data | {"X": none, "Z": none, "A": none})
-    assert choose_centred(start, data["W"], none, data["group"], 8).shape == (0,)
     (point,) = initial_points(start, 1, 1, block_of([], [], 8))
     assert point["raw"].shape == (0, 8) and point["cpc"].shape == (0,)
-
-
-def test_reliability_of_an_intercept_is_the_textbook_ratio() -> None:
-    data = simulated(groups=50, size=9)
-    one = data["A"]
-    start = {"sd": np.array([0.7]), "delta": np.array([np.log(2.0)])}
-    found = reliability(start, one, one, data["group"], 50)
-    np.testing.assert_allclose(found, [0.49 / (0.49 + 2.0 / 9)], rtol=1e-12)
-
-
-def test_effects_are_centred_where_the_groups_say_much_about_them() -> None:
-    flags = {}
-    for name, sd in {"much": [2.0, 1.5, 0.5], "little": [0.1, 0.05, 0.5]}.items():
-        data = simulated(groups=60, size=15, sd=sd)
-        flags[name] = choose_centred(
-            values(data), data["W"], data["Z"], data["group"], data["J"]
-        ).tolist()
-    assert flags == {"much": [1, 1, 0], "little": [0, 0, 0]}
 
 
 def test_initial_points_differ_are_repeatable_and_mean_the_same_effects() -> None:
