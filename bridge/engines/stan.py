@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,8 @@ class Stan(Engine):
     name = "stan"
     options = {  # noqa: RUF012 - a constant of the class
         **SAMPLER_OPTIONS,
+        # chains start near the mode, and what is sampled of the effects is about N(0, 1) already
+        "warmup": replace(SAMPLER_OPTIONS["warmup"], default=500),
         "backend": Option("auto", "choice", "which Stan runs it", ("auto", "cmdstan", "pystan")),
         "formulation": Option(
             "auto", "choice", "how group effects are sampled", ("auto", *FORMULATIONS)
@@ -66,10 +69,10 @@ class Stan(Engine):
         data, chosen = stan_data(design), choose_program(design)
         data |= formulated(options["formulation"], data, start)
         if chosen == CLASSES:
-            if options["starts"] == "dispersed":
+            if options["starts"] == "dispersed" or options["formulation"] != "auto":
                 raise OptionError(
-                    "Chains of latent classes start from clusters of their own already: leave out "
-                    'starts="dispersed".'
+                    "With latent classes no group effects are sampled and each chain starts from "
+                    "clusters of its own: leave out starts and formulation."
                 )
             data = class_data(design, data)
         else:
@@ -137,6 +140,10 @@ def _points(plan: Plan) -> list[dict[str, Any]]:
     return initial_points(start, options["chains"], options["seed"], data, dispersed=dispersed)
 
 
+def _formulation(options: Mapping[str, Any]) -> str:
+    return "informed" if options["formulation"] == "auto" else str(options["formulation"])
+
+
 def _header(design: Design, options: Mapping[str, Any]) -> list[str]:
     """Say in comments of Stan what the data block holds for this model."""
     priors = design.priors
@@ -145,7 +152,7 @@ def _header(design: Design, options: Mapping[str, Any]) -> list[str]:
         f"warmup = {options['warmup']}, draws = {options['draws']}, seed = {options['seed']},",
         f"//   adapt_delta = {options['adapt_delta']}, max_treedepth = {options['max_treedepth']}, "
         f"starts = {options['starts']},",
-        f"//   formulation = {options['formulation']}",
+        f"//   formulation = {_formulation(options)}",
         f"// N = {len(design.y)}, J = {len(design.group_labels)}",
         f"// X (gamma): {', '.join(design.mean.labels)}",
         f"//   priors: {', '.join(map(str, priors.gamma))}",

@@ -133,7 +133,8 @@ def informed(data: dict, points: list[dict], seed: int = 4) -> tuple[dict, list[
     }
     block, moved = as_sampled(data | told, points)
     slopes = np.zeros(len(points))
-    for n, point in enumerate(points):
+    for n, at in enumerate(points):
+        point = {"free_rho": [], "kappa": []} | at  # a point of the plain program has none
         T = covariances(data, point)
         if data["t_effects"]:
             T = T * point["mixing"][:, None, None]

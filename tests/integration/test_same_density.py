@@ -13,11 +13,13 @@ import bridge
 from bridge.engines import stan_backends
 from bridge.engines.base import Plan
 from bridge.engines.stan_rows import fixed_parts
+from bridge.engines.stan_values import sampled
 from bridge.engines.worker import shared
 
 # pytest's importlib mode leaves a test's own folder out of the path
 sys.path.insert(0, str(Path(__file__).parent))
 import density
+from seed_models import spec_of
 
 POINTS = 20
 both = [pytest.mark.r, pytest.mark.stan]
@@ -50,21 +52,27 @@ class Both:
 
     def of_stan(self) -> np.ndarray:
         """Canonical log densities by our program."""
-        centred = self.stan.call["data"]["centred"]
-        at = [density.stan(point, centred) for point in self.points]
-        for found, _ in at:
-            # a centred effect is sampled with its part of the fixed function
-            part = fixed_parts(self.stan.call["data"], found["gamma"], found["delta"])
-            found["raw"] += np.where(np.asarray(centred)[:, None] == 1, part, 0.0)
+        data = self.stan.call["data"]
+        centred = np.asarray(data["centred"])[:, None] == 1
+        at = [density.stan(point, data["centred"]) for point in self.points]
+        slopes = []
+        for point, (found, jacobian) in zip(self.points, at, strict=True):
+            # own coefficients are sampled with their part of the fixed function, or as what is
+            # left of them given what the rows say
+            part = fixed_parts(data, found["gamma"], found["delta"])
+            L, S = np.linalg.cholesky(point.R), np.tile(point.sd[:, None], data["J"])
+            found["raw"] = sampled(point.effects, part, S, L, data)
+            precision = 1 + (point.sd * np.diag(L))[:, None] ** 2 * data["weight"]
+            slopes.append(jacobian - 0.5 * np.log(np.where(centred, 1.0, precision)).sum())
         values = stan_backends.log_density(
             self.stan.call["program"], self.stan.call["data"], [p for p, _ in at]
         )
-        return values - [jacobian for _, jacobian in at]
+        return values - slopes
 
 
 def make(name: str) -> Both:
-    case = bridge.published.load(name)
-    spec, data = bridge.ModelSpec.from_dict(case.spec), bridge.datasets.load(case.data)
+    spec, of = spec_of(name)
+    data = bridge.datasets.load(of)
     plans = [spec.translate(engine, data, seed=1) for engine in ("brms", "stan")]
     return Both(*plans, density.random_points(plans[0].design, POINTS, seed=5))
 
@@ -73,7 +81,10 @@ def make(name: str) -> Both:
     scope="module",
     params=[
         pytest.param("leckie2014/model1", marks=both),
+        pytest.param("leckie2014/model2", marks=[*both, pytest.mark.slow]),
         pytest.param("leckie2014/model4", marks=[*both, pytest.mark.slow]),
+        pytest.param("exam/model4", marks=[*both, pytest.mark.slow]),
+        pytest.param("exam/model6", marks=[*both, pytest.mark.slow]),
     ],
 )
 def model(request: pytest.FixtureRequest) -> Both:
@@ -90,7 +101,10 @@ def test_the_densities_are_one(model: Both) -> None:
     design = model.brms.design
     constant = (len(design.effects) - len(design.variance.labels)) * np.log(2)
     np.testing.assert_allclose(theirs - ours, constant, rtol=0, atol=1e-6)
-    assert set(np.asarray(model.stan.call["data"]["centred"])) == {0, 1}  # both ways are taken
+    assert (model.stan.call["data"]["weight"] > 0).all()  # what is sampled is as in a fit
+    found = model.stan.call["data"]
+    found |= {"centred": np.arange(len(design.effects)) % 2, "weight": 0 * found["weight"]}
+    np.testing.assert_allclose(theirs - model.of_stan(), constant, rtol=0, atol=1e-6)
 
 
 def test_a_wrong_factor_is_seen(model: Both) -> None:

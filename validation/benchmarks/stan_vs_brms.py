@@ -69,8 +69,8 @@ ROWS = {
         "exam, Model 6 (student-level variance function)",
         "exam",
         bridge.ModelSpec(
-            "normexam ~ 1 + standlrt + (1 + standlrt | s | school)",
-            "~ 1 + standlrt + (1 + standlrt | s | school)",
+            "normexam ~ 1 + standlrt + girl + (1 + standlrt | s | school)",
+            "~ 1 + standlrt + girl + (1 + standlrt | s | school)",
         ),
         10,
     ),
