@@ -284,15 +284,25 @@ def test_brms_is_on_the_log_sd() -> None:
 
 
 def test_stan_is_on_the_log_variance() -> None:
-    _, raw, result = answered("stan")
+    from bridge.engines.stan_rows import fixed_parts
+    from bridge.engines.stan_values import sampled
+
+    plan, raw, result = answered("stan")
     draws, posterior = raw.values["draws"], result.idata["posterior"]
     np.testing.assert_array_equal(posterior["delta"], draws["delta"])
-    np.testing.assert_array_equal(posterior["rho"], draws["rho"])
+    R = draws["L"] @ draws["L"].swapaxes(-1, -2)
+    lower = np.stack([R[..., 1, 0], R[..., 2, 0], R[..., 2, 1]], axis=-1)
+    np.testing.assert_allclose(posterior["rho"], lower, rtol=1e-12)
     np.testing.assert_allclose(
         posterior["tau"].sel(tau_pair="v:Intercept,v:Intercept"), draws["sd"][..., 2] ** 2
     )
-    np.testing.assert_array_equal(
-        posterior["v"].sel(variance_effect="v:Intercept"), draws["effects"][:, :, 2, :]
+    # the effects are those of which Stan sampled what is left, given what their rows say
+    effects = np.concatenate([posterior["u"], posterior["v"]], axis=-1).swapaxes(-1, -2)
+    data = plan.call["data"]
+    part = fixed_parts(data, draws["gamma"], draws["delta"])
+    S = np.broadcast_to(draws["sd"][..., None], effects.shape)
+    np.testing.assert_allclose(
+        sampled(effects, part, S, draws["L"], data), draws["raw"], rtol=1e-8, atol=1e-8
     )
 
 

@@ -100,7 +100,7 @@ def test_the_prior_of_a_covariance_matrix_is_its_density(name: str, place: str) 
     if place == GENERAL:
         none = {"free_rho": [], "nu": [], "mixing": [], "lambda": [], "kappa": []}
         at = [point | {k: np.zeros(0) for k in none} for point in at]
-    found = stan_backends.log_density(program_text(place), data, at)
+    found = stan_backends.log_density(program_text(place), *reference.as_sampled(data, at))
     assert np.ptp(expected) > 1.0
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 
@@ -191,8 +191,8 @@ def test_for_two_effects_partial_correlations_are_correlations() -> None:
     program = program_text(GENERAL)
     partial = data | {"partial": np.ones(2, int)}
     np.testing.assert_allclose(
-        stan_backends.log_density(program, partial, at),
-        stan_backends.log_density(program, data, at),
+        stan_backends.log_density(program, *reference.as_sampled(partial, at)),
+        stan_backends.log_density(program, *reference.as_sampled(data, at)),
         rtol=0, atol=1e-9,
     )  # fmt: skip
 
@@ -205,7 +205,8 @@ def test_no_point_of_partial_correlations_is_rejected() -> None:
     data = reference.extended(data, functions=functions, partial=1)
     at = [reference.general_point(data, rng) for _ in range(5)]
     wild = [point | {"kappa": rng.normal(0, 5, data["n_kappa"])} for point in at]
-    assert np.isfinite(stan_backends.log_density(program_text(GENERAL), data, wild)).all()
+    found = stan_backends.log_density(program_text(GENERAL), *reference.as_sampled(data, wild))
+    assert np.isfinite(found).all()
 
 
 # --- Leckie, French, Charlton & Browne (2014), Model 1 --------------------------------------------
