@@ -93,7 +93,8 @@ def diagnostics(draws: np.ndarray) -> dict[str, float]:
             "r_hat": array_stats.rhat(several, chain_axis=0, draw_axis=1),
             "mcse": array_stats.mcse(draws, chain_axis=0, draw_axis=1, method="mean"),
         }
-    return {name: float(value) for name, value in found.items()}
+    # where Numba is installed, ArviZ 0.23 gives the mcse as an array of one number
+    return {name: float(np.ravel(value)[0]) for name, value in found.items()}
 
 
 def relative_efficiency(posterior: xr.Dataset) -> float:

@@ -105,6 +105,12 @@ ENGINES: dict[str, Entry] = {
         "posterior",
         frozenset(FEATURES) - {"classes"},
     ),
+    "nuts": Entry(
+        "bridge.engines.nuts:Nuts",
+        "Python alone",
+        "posterior",
+        frozenset(FEATURES) - {"classes"},
+    ),
     "fake": Entry(
         "bridge.engines.fake:Fake", "nothing (canned draws)", "posterior", _BAYESIAN | {"student_t"}
     ),

@@ -1,0 +1,1 @@
+"""The location-scale model for NUTS."""

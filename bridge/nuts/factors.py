@@ -1,0 +1,248 @@
+"""The SDs and correlations of the groups' effects, as factors M of their covariances, and back.
+
+M_ab = S_a L_ab with SDs S and L the Cholesky factor of the correlations, both by group. Constant
+correlations of a block come from partial ones c (Lewandowski, Kurowicka & Joe 2009): with rest_b =
+product over d < b of (1 - c_ad^2),
+
+    L_ab = c_ab sqrt(rest_b),  L_aa = sqrt(rest_a),  and with c = tanh x
+    x-_ab = (1 - c_ab^2) sqrt(rest_b) L-_ab - c_ab sum over d > b, up to a, of L-_ad L_ad.
+
+In a block one of whose correlations is a level-2 function (atanh R_ab = H kappa) the constant ones
+are taken as they are, and the factor of each group is that of its R:
+
+    L_ab = (R_ab - sum over d < b of L_ad L_bd) / L_bb,   L_aa = sqrt(1 - sum of L_ad^2);
+
+its derivative goes back through these steps one by one. A group whose R is not positive definite
+makes the density minus infinity. SDs that are functions are exp(H kappa / 2). (A further kind of
+function, or of prior on T, belongs here: M is all that the rest knows of them.)
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bridge.nuts.compiling import compiled, compiled_sums
+
+
+@compiled
+def constant_factor(spread, x, L, rest):
+    """Write L (q, q) of the constant partial correlations tanh(x), and rest (q, q)."""
+    p = spread
+    q = L.shape[0]
+    L[:] = 0.0
+    for a in range(q):
+        L[a, a] = 1.0
+    for n in range(x.size):
+        a, b = p.cpc_pair[n, 0], p.cpc_pair[n, 1]
+        rest[a, b] = L[a, a]
+        c = math.tanh(x[n])
+        L[a, b] = c * L[a, a]
+        # sqrt(1 - c^2), to all its digits where c is near one
+        L[a, a] /= math.cosh(x[n])
+
+
+@compiled
+def constant_factor_gradient(spread, x, L, rest, g_L, g_x):
+    """Add to ``g_x`` the gradient of the partial correlations; the pairs stand row by row."""
+    p = spread
+    after, row = 0.0, -1
+    for n in range(x.size - 1, -1, -1):
+        a, b = p.cpc_pair[n, 0], p.cpc_pair[n, 1]
+        if a != row:
+            after, row = g_L[a, a] * L[a, a], a
+        c = math.tanh(x[n])
+        g_x[n] += rest[a, b] * g_L[a, b] / math.cosh(x[n]) ** 2 - c * after
+        after += g_L[a, b] * L[a, b]
+
+
+@compiled
+def factors(spread, base, log_sd, L, x_free, kappa, S, M, log_ratio):
+    """Write SDs S (q, J), factors M (q, q, J) and log(M_aa / base_a) (q, J); False where there are none.
+
+    ``log_sd`` are those of the constant SDs, L the constant factor.
+    """
+    p = spread
+    q, J = S.shape
+    for a in range(q):
+        if p.sd_of[a] >= 0:
+            level = math.exp(log_sd[p.sd_of[a]])
+            for j in range(J):
+                S[a, j] = level
+        else:
+            for j in range(J):
+                S[a, j] = 0.0
+    for n in range(kappa.size):
+        a, b = p.kappa_pair[n, 0], p.kappa_pair[n, 1]
+        if a == b:
+            for j in range(J):
+                S[a, j] += 0.5 * p.H[n, j] * kappa[n]
+    for a in range(q):
+        if p.sd_of[a] < 0:
+            for j in range(J):
+                S[a, j] = math.exp(S[a, j])
+    for a in range(q):
+        for b in range(a + 1):
+            for j in range(J):
+                M[a, b, j] = L[a, b]
+    if _any_function(p) and not _varying_factors(p, x_free, kappa, M):
+        return False
+    for a in range(q):
+        for b in range(a + 1):
+            for j in range(J):
+                M[a, b, j] *= S[a, j]
+        if p.sd_of[a] >= 0 and not _any_function(p):
+            level = math.log(M[a, a, 0] / base[a])
+            for j in range(J):
+                log_ratio[a, j] = level
+        else:
+            for j in range(J):
+                log_ratio[a, j] = math.log(M[a, a, j] / base[a])
+    return True
+
+
+@compiled
+def _any_function(spread):
+    """Tell whether a correlation is a level-2 function."""
+    for n in range(spread.kappa_pair.shape[0]):
+        if spread.kappa_pair[n, 0] != spread.kappa_pair[n, 1]:
+            return True
+    return False
+
+
+@compiled
+def own_rows(spread):
+    """Return which effects' rows of the factor differ between groups (q)."""
+    p = spread
+    q = p.block.size
+    own = np.zeros(q, dtype=np.bool_)
+    for n in range(p.kappa_pair.shape[0]):
+        if p.kappa_pair[n, 0] != p.kappa_pair[n, 1]:
+            for a in range(q):
+                if p.block[a] == p.block[p.kappa_pair[n, 0]]:
+                    own[a] = True
+    return own
+
+
+@compiled
+def _varying_factors(p, x_free, kappa, L):
+    """Overwrite the rows of the blocks with functions by the factors of each group's R."""
+    q, J = L.shape[0], L.shape[2]
+    own = own_rows(p)
+    for a in range(q):
+        if own[a]:
+            for b in range(a):
+                for j in range(J):
+                    L[a, b, j] = 0.0
+    for n in range(kappa.size):
+        a, b = p.kappa_pair[n, 0], p.kappa_pair[n, 1]
+        if a != b:
+            for j in range(J):
+                L[a, b, j] += p.H[n, j] * kappa[n]
+    for n in range(x_free.size):
+        for j in range(J):
+            L[p.free_pair[n, 0], p.free_pair[n, 1], j] = x_free[n]
+    for a in range(q):
+        if not own[a]:
+            continue
+        for j in range(J):
+            left = 1.0
+            for b in range(a):
+                if p.block[b] != p.block[a]:
+                    continue
+                value = math.tanh(L[a, b, j])
+                for d in range(b):
+                    value -= L[a, d, j] * L[b, d, j]
+                L[a, b, j] = value / L[b, b, j]
+                left -= L[a, b, j] ** 2
+            if not left > 0.0:
+                return False
+            L[a, a, j] = math.sqrt(left)
+    return True
+
+
+@compiled_sums
+def factors_gradient(spread, S, M, g_S, g_M, g_log_sd, g_L, g_free, g_kappa, x_free, kappa):
+    """Go back from M and S; ``g_M`` is overwritten, ``g_L`` (q, q) that of the constant factor."""
+    p = spread
+    q, J = S.shape
+    for a in range(q):
+        # M_ab = S_a L_ab: d / d log S_a = sum of M-_ab M_ab
+        for j in range(J):
+            g_S[a, j] *= S[a, j]
+        for b in range(a + 1):
+            if p.block[a] == p.block[b]:
+                for j in range(J):
+                    g_S[a, j] += g_M[a, b, j] * M[a, b, j]
+                    g_M[a, b, j] *= S[a, j]  # from here on that of L
+            else:
+                for j in range(J):
+                    g_M[a, b, j] = 0.0
+        if p.sd_of[a] >= 0:
+            total = 0.0
+            for j in range(J):
+                total += g_S[a, j]
+            g_log_sd[p.sd_of[a]] += total
+    for n in range(p.kappa_pair.shape[0]):
+        a = p.kappa_pair[n, 0]
+        if a == p.kappa_pair[n, 1]:
+            total = 0.0
+            for j in range(J):
+                total += 0.5 * p.H[n, j] * g_S[a, j]
+            g_kappa[n] += total
+    if _any_function(p):
+        _varying_gradient(p, S, M, g_M, g_free, g_kappa, x_free, kappa)
+    for a in range(q):
+        for b in range(a + 1):
+            total = 0.0
+            for j in range(J):
+                total += g_M[a, b, j]
+            g_L[a, b] = total
+
+
+@compiled
+def _varying_gradient(p, S, M, g_L, g_free, g_kappa, x_free, kappa):
+    """Take the rows of blocks with functions out of ``g_L`` (q, q, J), back to R, kappa and free.
+
+    Pairs in the reverse of the order they were made in; R = tanh(argument).
+    """
+    q, J = S.shape
+    own = own_rows(p)
+    for j in range(J):
+        for a in range(q - 1, -1, -1):
+            if not own[a]:
+                continue
+            # L = M / S; the diagonal first, then right to left
+            for b in range(a - 1, -1, -1):
+                if p.block[b] != p.block[a]:
+                    continue
+                g_L[a, b, j] -= g_L[a, a, j] * M[a, b, j] / M[a, a, j]
+            g_L[a, a, j] = 0.0
+            for b in range(a - 1, -1, -1):
+                if p.block[b] != p.block[a]:
+                    continue
+                g_R = g_L[a, b, j] * S[b, j] / M[b, b, j]
+                g_L[b, b, j] -= g_R * M[a, b, j] / S[a, j]
+                for d in range(b):
+                    g_L[a, d, j] -= g_R * M[b, d, j] / S[b, j]
+                    g_L[b, d, j] -= g_R * M[a, d, j] / S[a, j]
+                g_L[a, b, j] = 0.0
+                _to_argument(p, a, b, j, g_R, g_free, g_kappa, x_free, kappa)
+
+
+@compiled
+def _to_argument(p, a, b, j, g_R, g_free, g_kappa, x_free, kappa):
+    """Add what one correlation of one group gives to the coefficients that make it."""
+    for n in range(x_free.size):
+        if p.free_pair[n, 0] == a and p.free_pair[n, 1] == b:
+            g_free[n] += g_R / math.cosh(x_free[n]) ** 2
+            return
+    argument = 0.0
+    for n in range(kappa.size):
+        if p.kappa_pair[n, 0] == a and p.kappa_pair[n, 1] == b:
+            argument += p.H[n, j] * kappa[n]
+    slope = g_R / math.cosh(argument) ** 2
+    for n in range(kappa.size):
+        if p.kappa_pair[n, 0] == a and p.kappa_pair[n, 1] == b:
+            g_kappa[n] += slope * p.H[n, j]
