@@ -56,10 +56,10 @@ class Nuts(Engine):
         _check_effects(options["formulation"], design)
         arrays = arrays_of(design)
         start = start_of(design, arrays)
-        words = formulation.settled(options["formulation"], design.effects, start)
-        problem = make_problem(arrays, start, formulation.weights(start, words))
+        words = formulation.settled(options["formulation"], design.effects)
+        problem = make_problem(arrays, start, words)
         native = "\n".join(_native(design, words, len(problem.cells.size), options))
-        call = {"arrays": arrays, "start": start, "problem": problem}
+        call = {"start": start, "problem": problem}
         return Plan(self.name, design, options, native, call)
 
     def run(self, plan: Plan, progress: Progress) -> RawFit:
@@ -74,7 +74,7 @@ class Nuts(Engine):
         density = Density(plan.call["problem"])
         compiled = time.perf_counter() - began
         point = starting_points(
-            plan.call["problem"], plan.call["arrays"], plan.call["start"], plan.options["starts"]
+            plan.call["problem"], plan.call["start"], plan.options["starts"]
         )
         drawn = nutpie_sampler.sample(density, point, progress, dict(plan.options))
         said = (_incomplete(drawn.draws, plan.options),) if drawn.interrupted else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.nuts.arrays import Arrays
+from bridge.nuts.formulation import INFORMED
 from bridge.nuts.folding import Folded, fold
 from bridge.nuts.information import coefficient_factor
 from bridge.nuts.level1_data import cells_of, choose_cells, no_cells, no_rows, rows_of
@@ -12,7 +13,7 @@ from bridge.nuts.problem import Coefficients, Problem, Sampled, Spread
 from bridge.nuts.starts import Start
 
 
-def make_problem(arrays: Arrays, start: Start, weight: np.ndarray) -> Problem:
+def make_problem(arrays: Arrays, start: Start, words: list[str]) -> Problem:
     """Put a problem together.
 
     Parameters
@@ -22,8 +23,8 @@ def make_problem(arrays: Arrays, start: Start, weight: np.ndarray) -> Problem:
     start : Start
         Where coordinates have their zero and their units; any start gives the same density of
         the canonical parameters.
-    weight : (q, J) array
-        Centring weights, see `bridge.nuts.formulation.weights`.
+    words : list of str
+        The formulation of each effect.
     """
     a = arrays
     mean = fold(a.X, a.Z, a.group, a.J)
@@ -37,7 +38,7 @@ def make_problem(arrays: Arrays, start: Start, weight: np.ndarray) -> Problem:
     return Problem(
         _coefficients(a, start),
         _spread(a, start),
-        _sampled(a, start, weight, mean, variance),
+        _sampled(a, start, words, mean, variance),
         no_rows(a) if by_cells is not None else rows_of(*args),
         cells_of(*args, by_cells) if by_cells is not None else no_cells(a),
     )
@@ -50,8 +51,8 @@ def _coefficients(a: Arrays, start: Start) -> Coefficients:
     lambda_unit = 0.1 / np.concatenate([size, size**2])[: a.latent * qu]
     return Coefficients(
         centre=np.concatenate([start.gamma, start.delta, np.zeros(a.latent * qu), kappa]),
-        gamma_map=coefficient_factor(a.X, a.Z, start.weight, start.spread_u, a),
-        delta_map=coefficient_factor(a.W, a.A, half, start.spread_v, a),
+        gamma_map=coefficient_factor(a.X, a.Z, start.weight, start.covariance[:qu, :qu], a),
+        delta_map=coefficient_factor(a.W, a.A, half, start.covariance[qu:, qu:], a),
         unit=np.concatenate([lambda_unit, 0.2 / _size(a.H)]),
         prior_kind=a.prior_kind,
         prior=a.prior,
@@ -108,21 +109,18 @@ def _pairs(pairs: list[tuple[int, int]]) -> np.ndarray:
 
 
 def _sampled(
-    a: Arrays, start: Start, weight: np.ndarray, mean: Folded, variance: Folded
+    a: Arrays, start: Start, words: list[str], mean: Folded, variance: Folded
 ) -> Sampled:
     qu, p = a.Z.shape[1], a.X.shape[1]
-    base = np.diag(np.linalg.cholesky(start.covariance))
-    fixed = variance.values(start.delta)
-    kind = np.where((weight == 0).all(axis=1), 0, np.where((weight == 1).all(axis=1), 1, 2))
+    informed = np.array([word == INFORMED for word in words], dtype=float)
     return Sampled(
         block=a.block,
-        base=base,
-        weight=weight,
-        weight_kind=kind,
+        information=start.information * np.outer(informed, informed)[:, :, None],
+        pull=start.pull * informed[:, None],
         fold_effect=np.concatenate([mean.effect, qu + variance.effect]).astype(int),
         fold_term=np.concatenate([mean.term, p + variance.term]).astype(int),
         fold_column=np.vstack([mean.column, variance.column]),
-        away=np.vstack([start.effects[:qu], fixed]),
+        away=np.vstack([start.effects[:qu], variance.values(start.delta)]),
         nu_prior=a.nu_prior,
         latent=np.array([a.latent, int(a.standardised), qu]),
     )

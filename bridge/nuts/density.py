@@ -136,13 +136,12 @@ def value_and_gradient(flat, x, g_x):
     L = small[3 * n + n_sd : 3 * n + n_sd + q * q].reshape(q, q)
     rest = small[3 * n + n_sd + q * q : 3 * n + n_sd + 2 * q * q].reshape(q, q)
     g_L = small[3 * n + n_sd + 2 * q * q :].reshape(q, q)
-    by_group = np.empty((9 * q + 2 * q * q + 3, J))
-    S, log_ratio, z = by_group[:q], by_group[q : 2 * q], by_group[2 * q : 3 * q]
-    e, P, fixed = by_group[3 * q : 4 * q], by_group[4 * q : 5 * q], by_group[5 * q : 6 * q]
-    g_data, g_e, g_S = by_group[6 * q : 7 * q], by_group[7 * q : 8 * q], by_group[8 * q : 9 * q]
-    M = by_group[9 * q : 9 * q + q * q].reshape(q, q, J)
-    g_M = by_group[9 * q + q * q : 9 * q + 2 * q * q].reshape(q, q, J)
-    shift, g_shift, F = by_group[-3], by_group[-2], by_group[-1]
+    room = np.empty((10 * q + 3, J))
+    S, z, e, k, half = room[:q], room[q : 2 * q], room[2 * q : 3 * q], room[3 * q : 4 * q], room[4 * q : 5 * q]
+    fixed, g_data, g_e, g_S, g_r = room[5*q:6*q], room[6*q:7*q], room[7*q:8*q], room[8*q:9*q], room[9*q:10*q]
+    shift, g_shift, F = room[-3], room[-2], room[-1]
+    square = np.empty((5, q, q, J))
+    M, KM, C, g_C, g_M = square[0], square[1], square[2], square[3], square[4]
 
     # coefficients, SDs, correlations
     _coefficients(terms, x, step)
@@ -159,11 +158,11 @@ def value_and_gradient(flat, x, g_x):
 
     # effects of the groups
     factors.constant_factor(spread, x_cpc, L, rest)
-    if not factors.factors(spread, sampled.base, log_sd, L, x_free, kappa, S, M, log_ratio):
+    if not factors.factors(spread, log_sd, L, x_free, kappa, S, M):
         return -np.inf
     level2.fixed_part(sampled, step, fixed)
-    level2.effects(sampled, raw, fixed, M, log_ratio, z, e, P)
-    total += level2.innovations_density(sampled, z, log_ratio, nu, F)
+    level2.effects(sampled, raw, fixed, M, KM, C, k, half, z, e)
+    total += level2.innovations_density(z, C, nu, F)
     if student:
         value, slope = prior_density.degrees_of_freedom(sampled.nu_prior, nu)
         total += value
@@ -191,7 +190,9 @@ def value_and_gradient(flat, x, g_x):
     g_kappa = g_theta[n - n_kappa :]
     g_lambda = g_theta[n - terms.unit.size : n - n_kappa]
     _association_gradient(sampled, lambda_, S, e, g_shift, g_lambda, g_e, g_S)
-    level2.effects_gradient(sampled, M, z, P, F, g_data, g_e, log_ratio, g_raw, fixed, g_M)
+    level2.effects_gradient(
+        sampled, M, KM, C, k, half, z, F, g_data, g_e, g_r, g_C, g_raw, fixed, g_M
+    )
     level2.fixed_part_gradient(sampled, fixed, g_theta)
     factors.factors_gradient(
         spread, S, M, g_S, g_M, g_log_sd, g_L, g_free, g_kappa, x_free, kappa
@@ -222,15 +223,15 @@ def canonical(flat, x, out):
         log_sd[i] = math.log(spread.sd_centre[i]) + x[n + i]
         out[n + i] = math.exp(log_sd[i])
     L, rest = np.empty((q, q)), np.empty((q, q))
-    S, fixed, log_ratio = np.empty((q, J)), np.empty((q, J)), np.empty((q, J))
-    z, P, M = np.empty((q, J)), np.empty((q, J)), np.empty((q, q, J))
+    S, fixed, z, k, half = np.empty((q, J)), np.empty((q, J)), np.empty((q, J)), np.empty((q, J)), np.empty((q, J))
+    M, KM, C = np.empty((q, q, J)), np.empty((q, q, J)), np.empty((q, q, J))
     factors.constant_factor(spread, x_cpc, L, rest)
     kappa = out[n - spread.kappa_pair.shape[0] : n]
-    if not factors.factors(spread, sampled.base, log_sd, L, x_free, kappa, S, M, log_ratio):
+    if not factors.factors(spread, log_sd, L, x_free, kappa, S, M):
         return False
     at = at_cpc
-    for k in range(spread.rho_pair.shape[0]):
-        a, b = spread.rho_pair[k, 0], spread.rho_pair[k, 1]
+    for r in range(spread.rho_pair.shape[0]):
+        a, b = spread.rho_pair[r, 0], spread.rho_pair[r, 1]
         out[at] = 0.0
         for d in range(b + 1):
             out[at] += M[a, d, 0] * M[b, d, 0] / (S[a, 0] * S[b, 0])
@@ -240,7 +241,7 @@ def canonical(flat, x, out):
         at += 1
     level2.fixed_part(sampled, step, fixed)
     e = out[at:].reshape(q, J)
-    level2.effects(sampled, x[at_raw:].reshape(q, J), fixed, M, log_ratio, z, e, P)
+    level2.effects(sampled, x[at_raw:].reshape(q, J), fixed, M, KM, C, k, half, z, e)
     return True
 
 

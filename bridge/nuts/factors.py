@@ -58,8 +58,8 @@ def constant_factor_gradient(spread, x, L, rest, g_L, g_x):
 
 
 @compiled
-def factors(spread, base, log_sd, L, x_free, kappa, S, M, log_ratio):
-    """Write SDs S (q, J), factors M (q, q, J) and log(M_aa / base_a) (q, J); False where there are none.
+def factors(spread, log_sd, L, x_free, kappa, S, M):
+    """Write SDs S (q, J), and factors M (q, q, J); False where there are none.
 
     ``log_sd`` are those of the constant SDs, L the constant factor.
     """
@@ -92,13 +92,6 @@ def factors(spread, base, log_sd, L, x_free, kappa, S, M, log_ratio):
         for b in range(a + 1):
             for j in range(J):
                 M[a, b, j] *= S[a, j]
-        if p.sd_of[a] >= 0 and not _any_function(p):
-            level = math.log(M[a, a, 0] / base[a])
-            for j in range(J):
-                log_ratio[a, j] = level
-        else:
-            for j in range(J):
-                log_ratio[a, j] = math.log(M[a, a, j] / base[a])
     return True
 
 

@@ -42,7 +42,7 @@ def conditional(D: np.ndarray, w: np.ndarray, T: np.ndarray, arrays: Arrays) -> 
 
 
 def coefficient_factor(
-    X: np.ndarray, D: np.ndarray, w: np.ndarray, spread: np.ndarray, arrays: Arrays
+    X: np.ndarray, D: np.ndarray, w: np.ndarray, T: np.ndarray, arrays: Arrays
 ) -> np.ndarray:
     """Return a triangular factor of the covariance of the coefficients of X, effects integrated.
 
@@ -50,16 +50,14 @@ def coefficient_factor(
     ----------
     X : (N, p) array
         Design of the coefficients.
-    D, w, arrays
+    D, w, T, arrays
         As for `conditional`.
-    spread : (J, a, a) array
-        What `conditional` returned.
 
     Returns
     -------
     (p, p) array
         Lower triangular, with a positive diagonal: the factor C of
-        (X'wX - sum over groups of X'wD (spread) D'wX)^-1 = C C'.
+        (X'wX - sum over groups of X'wD (T^-1 + D'wD)^-1 D'wX)^-1 = C C'.
     """
     p = X.shape[1]
     if p == 0:
@@ -67,6 +65,7 @@ def coefficient_factor(
     size = np.sqrt(np.mean(X**2, axis=0))
     size = np.where(size > 0, size, 1.0)
     unit = X / size
+    spread = conditional(D, w, T, arrays)
     across = by_group.products(D * w[:, None], unit, arrays.group, arrays.J)
     precision = (unit * w[:, None]).T @ unit
     precision -= np.einsum("jap,jab,jbr->pr", across, spread, across)

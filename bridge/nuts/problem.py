@@ -44,9 +44,8 @@ class Sampled(NamedTuple):
     """From what is sampled to the effects; arrays with a length of groups have it last."""
 
     block: np.ndarray  # (q) int
-    base: np.ndarray  # (q) start of each conditional SD
-    weight: np.ndarray  # (q, J) centring: 0 innovations, 1 the effect with its fixed part
-    weight_kind: np.ndarray  # (q) int: 0 all zero, 1 all one, 2 between
+    information: np.ndarray  # (q, q, J) about the effects, as the start has it
+    pull: np.ndarray  # (q, J) that information times the effects it is for
     fold_effect: np.ndarray  # int: effect whose group value holds a coefficient
     fold_term: np.ndarray  # int: which coefficient
     fold_column: np.ndarray  # (.., J) its group constant

@@ -79,9 +79,8 @@ def spread(flat):
 def sampled(flat):
     """Return the third part."""
     block, at = _ints(flat, int(flat[3]))
-    base, at = _vector(flat, at)
-    weight, at = _matrix(flat, at)
-    weight_kind, at = _ints(flat, at)
+    information, at = _cube(flat, at)
+    pull, at = _matrix(flat, at)
     fold_effect, at = _ints(flat, at)
     fold_term, at = _ints(flat, at)
     fold_column, at = _matrix(flat, at)
@@ -89,8 +88,7 @@ def sampled(flat):
     nu_prior, at = _vector(flat, at)
     latent, at = _ints(flat, at)
     return Sampled(
-        block, base, weight, weight_kind, fold_effect, fold_term, fold_column, away, nu_prior,
-        latent,
+        block, information, pull, fold_effect, fold_term, fold_column, away, nu_prior, latent
     )  # fmt: skip
 
 
