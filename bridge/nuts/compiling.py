@@ -21,7 +21,7 @@ _HERE = Path(__file__).resolve().parent
 #: The modules that compiled code is made of.
 _COMPILED = (
     "compiling", "density", "exponential", "factors", "level1", "level2", "prior_density",
-    "problem", "unpacking",
+    "problem", "unpacking", "vectors",
 )  # fmt: skip
 #: Sums may be taken in any order, so that loops use vector instructions; NaN stays NaN.
 _SUMS = {"reassoc", "contract"}
@@ -59,6 +59,8 @@ def _kept() -> Iterator[bool]:
 
 #: Plain arithmetic: what rounding does is part of the algorithm.
 compiled = numba.njit(nogil=True, error_model="numpy")
+#: The same, products and sums fused where the processor can.
+compiled_fused = numba.njit(nogil=True, error_model="numpy", fastmath={"contract"})
 #: Loops with sums.
 compiled_sums = numba.njit(nogil=True, error_model="numpy", fastmath=_SUMS)
 

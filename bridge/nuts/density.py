@@ -103,7 +103,7 @@ def _association_gradient(p, lambda_, S, e, g_shift, g_lambda, g_e, g_S):
 def _outcomes(flat, b, c, shift, theta, g_b, g_c, g_shift, g_theta):
     """Return the log density of the outcomes, by cells where the problem has them."""
     cells = unpack_cells(flat)
-    work = np.empty((3 + 2 * cells.t.shape[0], level1.CHUNK))
+    work = np.empty((4 + 2 * cells.t.shape[0], level1.CHUNK))
     if cells.size.size:
         return level1.by_cells(cells, b, c, shift, theta, g_b, g_c, g_shift, g_theta, work)
     rows = unpack_rows(flat)

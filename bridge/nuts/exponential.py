@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from bridge.nuts.compiling import compiled
+from bridge.nuts.compiling import compiled_fused
 
 _LOG2_E = 1 / math.log(2)
 # log 2 in two parts, the first of 32 bits so that its product with an exponent is exact
@@ -22,7 +22,7 @@ _C2, _C3, _C4, _C5, _C6, _C7, _C8, _C9, _C10, _C11, _C12, _C13 = (
 LEAST, MOST = -708.0, 709.0
 
 
-@compiled
+@compiled_fused
 def exp_minus(x, out, n):
     """Write exp(-x) of the first n numbers to ``out``; 2^k exp(r) with -x = k log 2 + r.
 

@@ -15,88 +15,201 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from bridge.nuts.compiling import compiled, compiled_sums
 from bridge.nuts.exponential import exp_minus
+from bridge.nuts.vectors import add_product
 
-CHUNK = 256  # rows at a time, so that what is between the loops stays in the nearest cache
+CHUNK = 512  # rows at a time, so that what is between the loops stays in the nearest cache
 _LOG_2_PI = math.log(2 * math.pi)
 
 
+# The loops over groups stand in small functions that are given few arrays: to make a view, or to
+# pass a tuple of arrays on, costs as much as the rows of a small group. Places go through max(.., 0)
+# so that the compiler knows of no negative index and uses vector instructions.
+
+
 @compiled
-def _add(out, column, first, n, factor):
-    """Add a column of the design times its coefficient."""
+def _add(out, column, number, first, n, factor):
+    """Add n rows of a column times its coefficient."""
+    number, first = max(number, 0), max(first, 0)
     for i in range(n):
-        out[i] += column[first + i] * factor
+        out[i] += column[number, first + i] * factor
 
 
 @compiled_sums
-def _dot(values, column, first, n):
+def _dot(values, column, number, first, n):
+    number, first = max(number, 0), max(first, 0)
     total = 0.0
     for i in range(n):
-        total += values[i] * column[first + i]
+        total += values[i] * column[number, first + i]
     return total
 
 
+@compiled
+def _set_by_group(out, level, start, j, first, n):
+    """Write to n rows from ``first`` on what their groups have, the first of them of group j."""
+    at = 0
+    while at < n:
+        at = max(at, 0)
+        end, value = min(start[j + 1] - first, n), level[j]
+        for i in range(end - at):
+            out[at + i] = value
+        at = end
+        j += 1
+
+
+@compiled
+def _add_by_group(out, column, number, sign, of_group, start, j, first, n):
+    """Add a column times its groups' coefficients."""
+    number, first = max(number, 0), max(first, 0)
+    at = 0
+    while at < n:
+        at = max(at, 0)
+        end, value = min(start[j + 1] - first, n), sign * of_group[j]
+        for i in range(end - at):
+            out[at + i] += column[number, first + at + i] * value
+        at = end
+        j += 1
+
+
 @compiled_sums
+def _sum_by_group(values, out, start, j, first, n):
+    """Add sums over rows to their groups."""
+    at = 0
+    while at < n:
+        at = max(at, 0)
+        end, total = min(start[j + 1] - first, n), 0.0
+        for i in range(end - at):
+            total += values[at + i]
+        out[j] += total
+        at = end
+        j += 1
+
+
+@compiled_sums
+def _dot_by_group(values, column, number, out, start, j, first, n):
+    """Add sums of products with a column to their groups."""
+    number, first = max(number, 0), max(first, 0)
+    at = 0
+    while at < n:
+        at = max(at, 0)
+        end, total = min(start[j + 1] - first, n), 0.0
+        for i in range(end - at):
+            total += values[at + i] * column[number, first + at + i]
+        out[j] += total
+        at = end
+        j += 1
+
+
+@compiled_sums
+def _slopes(left, h, w, n):
+    """Replace r and h by e^-h r and (e^-h r^2 - 1) / 2; return the sum of h + e^-h r^2."""
+    total = 0.0
+    for i in range(n):
+        weighted = w[i] * left[i]
+        square = weighted * left[i]
+        total += h[i] + square
+        left[i] = weighted
+        h[i] = 0.5 * square - 0.5
+    return total
+
+
+@compiled
+def _levels(column, of_group, out, sign):
+    """Add to ``out`` (J) the coefficients of columns of ones."""
+    for a in range(column.size):
+        if column[a] < 0:
+            for j in range(out.size):
+                out[j] += sign * of_group[a, j]
+
+
+@compiled
+def _give_levels(column, of_group, total):
+    """Add sums by group to the gradient of those coefficients."""
+    for a in range(column.size):
+        if column[a] < 0:
+            for j in range(total.size):
+                of_group[a, j] += total[j]
+
+
+@compiled
 def by_rows(rows, b, c, shift, theta, g_b, g_c, g_shift, g_theta, work):
-    """Return the log density from the rows themselves, group by group."""
-    p = rows
+    """Return the log density from the rows themselves, some at a time, whatever their groups."""
     left, h, w = work[0], work[1], work[2]
-    total = -0.5 * _LOG_2_PI * p.residual.size
-    for j in range(p.start.size - 1):
-        mean_level, log_level = 0.0, shift[j]
-        for a in range(p.z_column.size):
-            if p.z_column[a] < 0:
-                mean_level += b[a, j]
-        for a in range(p.a_column.size):
-            if p.a_column[a] < 0:
-                log_level += c[a, j]
-        for first in range(p.start[j], p.start[j + 1], CHUNK):
-            n = min(CHUNK, p.start[j + 1] - first)
-            for i in range(n):
-                left[i] = p.residual[first + i] - mean_level
-                h[i] = log_level
-            for a in range(p.z_column.size):
-                if p.z_column[a] >= 0:
-                    _add(left, p.column[p.z_column[a]], first, n, -b[a, j])
-            for t in range(p.x_term.size):
-                _add(left, p.column[p.x_column[t]], first, n, -theta[p.x_term[t]])
-            for a in range(p.a_column.size):
-                if p.a_column[a] >= 0:
-                    _add(h, p.column[p.a_column[a]], first, n, c[a, j])
-            for t in range(p.w_term.size):
-                _add(h, p.column[p.w_column[t]], first, n, theta[p.w_term[t]])
-            exp_minus(h, w, n)
-            sum_h, sum_left, sum_squares = 0.0, 0.0, 0.0
-            for i in range(n):
-                weighted = w[i] * left[i]
-                square = weighted * left[i]
-                sum_h += h[i]
-                sum_left += weighted
-                sum_squares += square
-                left[i] = weighted
-                h[i] = 0.5 * square - 0.5
-            total -= 0.5 * (sum_h + sum_squares)
-            sum_h = 0.5 * (sum_squares - n)
-            for a in range(p.z_column.size):
-                if p.z_column[a] < 0:
-                    g_b[a, j] += sum_left
-                else:
-                    g_b[a, j] += _dot(left, p.column[p.z_column[a]], first, n)
-            for t in range(p.x_term.size):
-                g_theta[p.x_term[t]] += _dot(left, p.column[p.x_column[t]], first, n)
-            for a in range(p.a_column.size):
-                if p.a_column[a] < 0:
-                    g_c[a, j] += sum_h
-                else:
-                    g_c[a, j] += _dot(h, p.column[p.a_column[a]], first, n)
-            for t in range(p.w_term.size):
-                g_theta[p.w_term[t]] += _dot(h, p.column[p.w_column[t]], first, n)
-            g_shift[j] += sum_h
+    start, column = rows.start, rows.column
+    level = np.zeros((4, shift.size))  # of mean and log variance, and their gradients
+    _levels(rows.z_column, b, level[0], -1.0)
+    _levels(rows.a_column, c, level[1], 1.0)
+    for j in range(shift.size):
+        level[1, j] += shift[j]
+    total = -0.5 * _LOG_2_PI * rows.residual.size
+    j = 0  # the group that the first of the rows is in
+    for first in range(0, rows.residual.size, CHUNK):
+        n = min(CHUNK, rows.residual.size - first)
+        while start[j + 1] <= first:
+            j += 1
+        _set_by_group(left, level[0], start, j, first, n)
+        _set_by_group(h, level[1], start, j, first, n)
+        for i in range(n):
+            left[i] += rows.residual[max(first, 0) + i]
+        for a in range(rows.z_column.size):
+            if rows.z_column[a] >= 0:
+                _add_by_group(left, column, rows.z_column[a], -1.0, b[a], start, j, first, n)
+        for t in range(rows.x_term.size):
+            _add(left, column, rows.x_column[t], first, n, -theta[rows.x_term[t]])
+        for a in range(rows.a_column.size):
+            if rows.a_column[a] >= 0:
+                _add_by_group(h, column, rows.a_column[a], 1.0, c[a], start, j, first, n)
+        for t in range(rows.w_term.size):
+            _add(h, column, rows.w_column[t], first, n, theta[rows.w_term[t]])
+        exp_minus(h, w, n)
+        total -= 0.5 * _slopes(left, h, w, n)
+        _sum_by_group(left, level[2], start, j, first, n)
+        _sum_by_group(h, level[3], start, j, first, n)
+        for a in range(rows.z_column.size):
+            if rows.z_column[a] >= 0:
+                _dot_by_group(left, column, rows.z_column[a], g_b[a], start, j, first, n)
+        for t in range(rows.x_term.size):
+            g_theta[rows.x_term[t]] += _dot(left, column, rows.x_column[t], first, n)
+        for a in range(rows.a_column.size):
+            if rows.a_column[a] >= 0:
+                _dot_by_group(h, column, rows.a_column[a], g_c[a], start, j, first, n)
+        for t in range(rows.w_term.size):
+            g_theta[rows.w_term[t]] += _dot(h, column, rows.w_column[t], first, n)
+    _give_levels(rows.z_column, g_b, level[2])
+    _give_levels(rows.a_column, g_c, level[3])
+    for j in range(shift.size):
+        g_shift[j] += level[3, j]
     return total
 
 
+@compiled
+def _gather(out, values, group):
+    for i in range(group.size):
+        out[i] = values[group[i]]
+
+
+@compiled
+def _scatter(out, values, by, group):
+    """Add values times ``by`` to their groups."""
+    for i in range(group.size):
+        out[group[i]] += values[i] * by[i]
+
+
 @compiled_sums
+def _cell_sums(size, h, w, squares):
+    """Return the log density of some cells; h becomes d/dh."""
+    total = 0.0
+    for i in range(size.size):
+        square = w[i] * squares[i]
+        total -= 0.5 * (size[i] * (_LOG_2_PI + h[i]) + square)
+        h[i] = 0.5 * (square - size[i])
+    return total
+
+
+@compiled
 def by_cells(cells, b, c, shift, theta, g_b, g_c, g_shift, g_theta, work):
     """Return the log density from sums of products by cell.
 
@@ -104,52 +217,40 @@ def by_cells(cells, b, c, shift, theta, g_b, g_c, g_shift, g_theta, work):
     coefficients x, the cell's squares are r'r - 2 x'D'r + x'D'D x = r'r - x'(t + g), where t = D'r
     and g = t - D'D x is their derivative but for a factor of -2.
     """
-    p = cells
-    d, qu, qv = p.t.shape[0], b.shape[0], c.shape[0]
-    h, w, squares = work[0], work[1], work[2]
-    x, g = work[3 : 3 + d], work[3 + d : 3 + 2 * d]
+    d, qu, qv = cells.t.shape[0], b.shape[0], c.shape[0]
+    h, w, squares, room = work[0], work[1], work[2], work[3]
+    x, g = work[4 : 4 + d], work[4 + d :]
     total = 0.0
-    for first in range(0, p.size.size, CHUNK):
-        n = min(CHUNK, p.size.size - first)
-        for i in range(n):
-            h[i] = shift[p.group[first + i]]
-            squares[i] = p.rr[first + i]
+    for first in range(0, cells.size.size, CHUNK):
+        last = min(first + CHUNK, cells.size.size)
+        n, group = last - first, cells.group[first:last]
+        _gather(h, shift, group)
         for a in range(qv):
-            for i in range(n):
-                h[i] += p.A[a, first + i] * c[a, p.group[first + i]]
-        for t in range(p.w_term.size):
-            _add(h, p.W[t], first, n, theta[p.w_term[t]])
+            _gather(room, c[a], group)
+            add_product(h[:n], cells.A[a, first:last], room, 1.0)
+        for t in range(cells.w_term.size):
+            _add(h, cells.W, t, first, n, theta[cells.w_term[t]])
         exp_minus(h, w, n)
         for a in range(qu):
-            for i in range(n):
-                x[a, i] = b[a, p.group[first + i]]
-        for t in range(p.x_term.size):
-            for i in range(n):
-                x[qu + t, i] = theta[p.x_term[t]]
+            _gather(x[a], b[a], group)
+        for t in range(cells.x_term.size):
+            x[qu + t] = theta[cells.x_term[t]]
+        squares[:n] = cells.rr[first:last]
         for a in range(d):
-            for i in range(n):
-                g[a, i] = p.t[a, first + i]
+            g[a, :n] = cells.t[a, first:last]
             for e in range(d):
-                for i in range(n):
-                    g[a, i] -= p.G[a, e, first + i] * x[e, i]
-            for i in range(n):
-                squares[i] -= x[a, i] * (p.t[a, first + i] + g[a, i])
-        for i in range(n):
-            size = p.size[first + i]
-            square = w[i] * squares[i]
-            total -= 0.5 * (size * (_LOG_2_PI + h[i]) + square)
-            h[i] = 0.5 * (square - size)
+                add_product(g[a, :n], cells.G[a, e, first:last], x[e], -1.0)
+            add_product(squares[:n], x[a], cells.t[a, first:last], -1.0)
+            add_product(squares[:n], x[a], g[a], -1.0)
+        total += _cell_sums(cells.size[first:last], h, w, squares)
         for a in range(qu):
-            for i in range(n):
-                g_b[a, p.group[first + i]] += w[i] * g[a, i]
-        for t in range(p.x_term.size):
-            for i in range(n):
-                g_theta[p.x_term[t]] += w[i] * g[qu + t, i]
+            _scatter(g_b[a], w, g[a], group)
+        for t in range(cells.x_term.size):
+            g_theta[cells.x_term[t]] += _dot(w, g, qu + t, 0, n)
         for a in range(qv):
-            for i in range(n):
-                g_c[a, p.group[first + i]] += h[i] * p.A[a, first + i]
-        for t in range(p.w_term.size):
-            g_theta[p.w_term[t]] += _dot(h, p.W[t], first, n)
+            _scatter(g_c[a], h, cells.A[a, first:last], group)
+        for t in range(cells.w_term.size):
+            g_theta[cells.w_term[t]] += _dot(h, cells.W, t, first, n)
         for i in range(n):
-            g_shift[p.group[first + i]] += h[i]
+            g_shift[group[i]] += h[i]
     return total

@@ -29,22 +29,9 @@ from __future__ import annotations
 import math
 
 from bridge.nuts.compiling import compiled, compiled_sums
+from bridge.nuts.vectors import add_product, divide
 
 _LOG_2_PI = math.log(2 * math.pi)
-
-
-@compiled
-def add_product(out, left, right, sign):
-    """Add the product of two vectors over groups."""
-    for j in range(out.size):
-        out[j] += sign * left[j] * right[j]
-
-
-@compiled
-def divide(out, by):
-    """Divide by a vector over groups."""
-    for j in range(out.size):
-        out[j] /= by[j]
 
 
 @compiled
