@@ -111,7 +111,7 @@ def sample(
     progress : callable
         Is told the share done and a few words.
     options : dict
-        chains, draws, warmup, seed, cores, adapt_delta, max_treedepth, mass_matrix, timeout.
+        chains, draws, warmup, seed, cores, adapt_delta, max_treedepth, timeout.
 
     Raises
     ------
@@ -144,8 +144,7 @@ def sample(
 
 
 def _settings(lib: ModuleType, options: dict[str, Any]) -> Any:
-    kinds = {"diagonal": lib.PyNutsSettings.Diag, "low_rank": lib.PyNutsSettings.LowRank}
-    settings = kinds[options["mass_matrix"]](options["seed"])
+    settings = lib.PyNutsSettings.Diag(options["seed"])
     settings.num_tune = options["warmup"]
     settings.num_draws = options["draws"]
     settings.num_chains = options["chains"]

@@ -44,11 +44,9 @@ class Nuts(Engine):
     name = "nuts"
     options = {  # noqa: RUF012 - a constant of the class
         **SAMPLER_OPTIONS,
+        "warmup": Option(500, "count", "warm-up draws of each chain, not kept"),
         "formulation": Formulation("auto", "choice", "how effects are sampled", _FORMULATIONS),
         "starts": Option("near", "choice", "where chains start", ("near", "dispersed")),
-        "mass_matrix": Option(
-            "diagonal", "choice", "what warm-up adapts", ("diagonal", "low_rank")
-        ),
     }
 
     def translate(self, design: Design, options: Mapping[str, Any]) -> Plan:
@@ -151,7 +149,7 @@ def _native(
         f"sample by NUTS, chains = {options['chains']}, warmup = {options['warmup']}, "
         f"draws = {options['draws']}, seed = {options['seed']},",
         f"    adapt_delta = {options['adapt_delta']}, max_treedepth = {options['max_treedepth']}, "
-        f"starts = {options['starts']}, mass matrix = {options['mass_matrix']}",
+        f"starts = {options['starts']}",
         f"  mean: {spec.mean}",
         f"  log variance: {spec.variance}",
         f"  {len(design.y)} rows in {len(design.group_labels)} groups, level 1 {by}",

@@ -186,16 +186,27 @@ def by_rows(rows, b, c, shift, theta, g_b, g_c, g_shift, g_theta, work):
 
 
 @compiled
-def _gather(out, values, group):
-    for i in range(group.size):
-        out[i] = values[group[i]]
+def _take(out, of_group, cells, j, first, n):
+    """Write to some cells what their groups have."""
+    if cells.start.size - 1 == cells.size.size:  # a cell is a group
+        first = max(first, 0)
+        for i in range(n):
+            out[i] = of_group[first + i]
+    else:
+        _set_by_group(out, of_group, cells.start, j, first, n)
 
 
 @compiled
-def _scatter(out, values, by, group):
-    """Add values times ``by`` to their groups."""
-    for i in range(group.size):
-        out[group[i]] += values[i] * by[i]
+def _give(out, values, by, cells, j, first, n):
+    """Add values of some cells, times a factor of each, to their groups."""
+    if cells.start.size - 1 == cells.size.size:
+        first = max(first, 0)
+        for i in range(n):
+            out[first + i] += values[i] * by[i]
+    else:
+        for i in range(n):
+            by[i] *= values[i]
+        _sum_by_group(by, out, cells.start, j, first, n)
 
 
 @compiled_sums
@@ -211,7 +222,7 @@ def _cell_sums(size, h, w, squares):
 
 @compiled
 def by_cells(cells, b, c, shift, theta, g_b, g_c, g_shift, g_theta, work):
-    """Return the log density from sums of products by cell.
+    """Return the log density from sums of products by cell, the cells sorted by group.
 
     A cell is the rows of one group and one log variance. With D = (Z, the rest of X) and its
     coefficients x, the cell's squares are r'r - 2 x'D'r + x'D'D x = r'r - x'(t + g), where t = D'r
@@ -220,19 +231,21 @@ def by_cells(cells, b, c, shift, theta, g_b, g_c, g_shift, g_theta, work):
     d, qu, qv = cells.t.shape[0], b.shape[0], c.shape[0]
     h, w, squares, room = work[0], work[1], work[2], work[3]
     x, g = work[4 : 4 + d], work[4 + d :]
-    total = 0.0
+    total, j = 0.0, 0
     for first in range(0, cells.size.size, CHUNK):
-        last = min(first + CHUNK, cells.size.size)
-        n, group = last - first, cells.group[first:last]
-        _gather(h, shift, group)
+        n = min(CHUNK, cells.size.size - first)
+        last = first + n
+        while cells.start[j + 1] <= first:
+            j += 1
+        _take(h, shift, cells, j, first, n)
         for a in range(qv):
-            _gather(room, c[a], group)
+            _take(room, c[a], cells, j, first, n)
             add_product(h[:n], cells.A[a, first:last], room, 1.0)
         for t in range(cells.w_term.size):
             _add(h, cells.W, t, first, n, theta[cells.w_term[t]])
         exp_minus(h, w, n)
         for a in range(qu):
-            _gather(x[a], b[a], group)
+            _take(x[a], b[a], cells, j, first, n)
         for t in range(cells.x_term.size):
             x[qu + t] = theta[cells.x_term[t]]
         squares[:n] = cells.rr[first:last]
@@ -243,14 +256,15 @@ def by_cells(cells, b, c, shift, theta, g_b, g_c, g_shift, g_theta, work):
             add_product(squares[:n], x[a], cells.t[a, first:last], -1.0)
             add_product(squares[:n], x[a], g[a], -1.0)
         total += _cell_sums(cells.size[first:last], h, w, squares)
-        for a in range(qu):
-            _scatter(g_b[a], w, g[a], group)
         for t in range(cells.x_term.size):
             g_theta[cells.x_term[t]] += _dot(w, g, qu + t, 0, n)
-        for a in range(qv):
-            _scatter(g_c[a], h, cells.A[a, first:last], group)
+        for a in range(qu):
+            _give(g_b[a], w, g[a], cells, j, first, n)
         for t in range(cells.w_term.size):
             g_theta[cells.w_term[t]] += _dot(h, cells.W, t, first, n)
-        for i in range(n):
-            g_shift[group[i]] += h[i]
+        for a in range(qv):
+            room[:n] = cells.A[a, first:last]
+            _give(g_c[a], h, room, cells, j, first, n)
+        room[:n] = 1.0
+        _give(g_shift, h, room, cells, j, first, n)
     return total

@@ -71,7 +71,7 @@ class Rows(NamedTuple):
 class Cells(NamedTuple):
     """Level 1 by its K cells, the rows of one group and one variance; empty where not used."""
 
-    group: np.ndarray  # (K) int
+    start: np.ndarray  # (J + 1) int, where each group's cells start
     size: np.ndarray  # (K)
     rr: np.ndarray  # (K) r'r
     t: np.ndarray  # (d, K) D'r, D = (Z, rest of X)

@@ -112,7 +112,7 @@ def rows(flat):
 @compiled
 def cells(flat):
     """Return the fifth part."""
-    group, at = _ints(flat, int(flat[5]))
+    start, at = _ints(flat, int(flat[5]))
     size, at = _vector(flat, at)
     rr, at = _vector(flat, at)
     t, at = _matrix(flat, at)
@@ -121,4 +121,4 @@ def cells(flat):
     W, at = _matrix(flat, at)
     x_term, at = _ints(flat, at)
     w_term, at = _ints(flat, at)
-    return Cells(group, size, rr, t, G, A, W, x_term, w_term)
+    return Cells(start, size, rr, t, G, A, W, x_term, w_term)
