@@ -76,7 +76,8 @@ def library() -> ModuleType:
         raise EngineNotInstalled("nuts runs on nutpie, which is not installed; pip install nutpie.")
     folder = Path(next(iter(package.submodule_search_locations)))
     finder = importlib.machinery.FileFinder(
-        str(folder), (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES)
+        str(folder),
+        (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES),
     )
     spec = finder.find_spec(name)
     if spec is None or spec.loader is None:
@@ -206,7 +207,9 @@ def _collected(trace: Any, wanted: int) -> tuple[np.ndarray, dict[str, np.ndarra
         flat = np.asarray(list_flatten(batch.column("draws")))
         whole.append(flat.reshape(batch.num_rows, -1)[rows[:count]])
     found = {
-        ours: np.array([np.asarray(s.column(theirs))[k[:count]] for s, k in zip(stats, kept)])
+        ours: np.array(
+            [np.asarray(s.column(theirs))[k[:count]] for s, k in zip(stats, kept, strict=True)]
+        )
         for theirs, ours in _NAMES.items()
     }
     for name in ("tree_depth", "n_steps"):

@@ -64,16 +64,14 @@ class Nuts(Engine):
         """Compile where that was not done before, and sample."""
         import time
 
-        progress(None, "loading the compiled density (compiling it the first time)")
+        progress(None, _loading())
         began = time.perf_counter()
         from bridge.engines import nutpie_sampler
         from bridge.nuts.calling import Density
 
         density = Density(plan.call["problem"])
         compiled = time.perf_counter() - began
-        point = starting_points(
-            plan.call["problem"], plan.call["start"], plan.options["starts"]
-        )
+        point = starting_points(plan.call["problem"], plan.call["start"], plan.options["starts"])
         drawn = nutpie_sampler.sample(density, point, progress, dict(plan.options))
         said = (_incomplete(drawn.draws, plan.options),) if drawn.interrupted else ()
         return RawFit(
@@ -99,9 +97,7 @@ class Nuts(Engine):
             "nu": int(design.spec.random_effects == "student_t"),
         }
         places = np.cumsum([0, *sizes.values()])
-        part = {
-            name: draws[..., places[i] : places[i + 1]] for i, name in enumerate(sizes)
-        }
+        part = {name: draws[..., places[i] : places[i + 1]] for i, name in enumerate(sizes)}
         shape = (len(design.effects), len(design.group_labels))
         effects = draws[..., places[-1] :].reshape(*draws.shape[:2], *shape)
         stats = {name: np.asarray(values) for name, values in raw.values["sampler"].items()}
@@ -122,6 +118,14 @@ class Nuts(Engine):
         )
 
 
+def _loading() -> str:
+    from bridge.nuts.compiling import is_cached
+
+    if is_cached():
+        return "loading the compiled density"
+    return "compiling the density: once on this machine, about a minute"
+
+
 def _check_effects(asked: Any, design: Design) -> None:
     for effect in asked if isinstance(asked, Mapping) else ():
         if effect not in design.effects:
@@ -138,9 +142,7 @@ def _incomplete(draws: np.ndarray, options: Mapping[str, Any]) -> str:
     )
 
 
-def _native(
-    design: Design, words: list[str], cells: int, options: Mapping[str, Any]
-) -> list[str]:
+def _native(design: Design, words: list[str], cells: int, options: Mapping[str, Any]) -> list[str]:
     """Say the model, what is sampled how, and the sampler's settings."""
     priors, spec = design.priors, design.spec
     by = f"by {cells} cells of one variance" if cells else f"by {len(design.y)} rows"
@@ -160,9 +162,11 @@ def _native(
     terms += [("lambda_", t, p) for t, p in zip(design.latent_terms, priors.lambda_, strict=True)]
     kappa = [names.kappa_label(*term) for term in design.kappa_terms]
     terms += [("kappa", t, p) for t, p in zip(kappa, priors.kappa, strict=True)]
-    lines += [f"    {names.flat(name, term)} ~ {prior}" for name, term, prior in terms]
+    lines += [
+        f"    {names.comment(names.flat(name, term))} ~ {prior}" for name, term, prior in terms
+    ]
     sds = dict(zip(design.constant_effects, priors.sd, strict=True))
-    lines += [f"    SD of {effect} ~ {prior}" for effect, prior in sds.items()]
+    lines += [f"    SD of {names.comment(effect)} ~ {prior}" for effect, prior in sds.items()]
     if design.constant_rho_pairs:
         some = len(design.constant_rho_pairs) < len(design.rho_pairs)
         rest = "; beside functions its marginal" if some else ""
@@ -174,5 +178,5 @@ def _native(
     if words:
         lines.append("  effects, blocks of correlated ones by number")
     for effect, block, word in zip(design.effects, design.block, words, strict=True):
-        lines.append(f"    {effect}: block {block + 1}, {word}")
+        lines.append(f"    {names.comment(effect)}: block {block + 1}, {word}")
     return lines

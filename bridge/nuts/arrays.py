@@ -15,10 +15,6 @@ _SD = {"flat": 0, "half_t": 1, "half_normal": 2, "exponential": 3}
 _LATENT = {None: 0, "linear": 1, "quadratic": 2}
 
 
-def _none(*shape: int) -> np.ndarray:
-    return field(default_factory=lambda: np.zeros(shape))
-
-
 @dataclass(frozen=True, eq=False)
 class Arrays:
     """N rows, J groups, q = qu + qv effects; p coefficients of the mean, k of the log variance.
@@ -68,11 +64,11 @@ class Arrays:
     sd_kind: np.ndarray
     sd_prior: np.ndarray
     lkj: float = 1.0
-    nu_prior: np.ndarray = _none(0)
+    nu_prior: np.ndarray = field(default_factory=lambda: np.zeros(0))
     latent: int = 0
     standardised: bool = True
     kappa_pair: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), dtype=int))
-    H: np.ndarray = _none(1, 0)
+    H: np.ndarray = field(default_factory=lambda: np.zeros((1, 0)))
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -133,15 +129,13 @@ def _coefficient(prior: Prior) -> tuple[int, tuple[float, ...]]:
 
 
 def _sd_rows(priors: Sequence[Prior]) -> np.ndarray:
-    rows = []
-    for prior in priors:
-        p = prior.parameters
-        rows.append(
-            {
-                "half_t": lambda p=p: (p[0], p[2]),
-                "half_normal": lambda p=p: (1.0, p[1]),
-                "exponential": lambda p=p: (1.0, p[0]),
-                "flat": lambda: (1.0, 1.0),
-            }[prior.family]()
-        )
-    return np.array(rows, dtype=float).reshape(len(rows), 2)
+    return np.array([_sd_row(prior) for prior in priors], dtype=float).reshape(len(priors), 2)
+
+
+def _sd_row(prior: Prior) -> tuple[float, float]:
+    p = prior.parameters
+    if prior.family == "half_t":
+        return p[0], p[2]
+    if prior.family == "half_normal":
+        return 1.0, p[1]
+    return (1.0, p[0]) if prior.family == "exponential" else (1.0, 1.0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.nuts.arrays import Arrays
-from bridge.nuts.formulation import INFORMED
 from bridge.nuts.folding import Folded, fold
+from bridge.nuts.formulation import INFORMED
 from bridge.nuts.information import coefficient_factor
 from bridge.nuts.level1_data import cells_of, choose_cells, no_cells, no_rows, rows_of
 from bridge.nuts.problem import Coefficients, Problem, Sampled, Spread
@@ -40,7 +40,7 @@ def make_problem(arrays: Arrays, start: Start, words: list[str]) -> Problem:
         _spread(a, start),
         _sampled(a, start, words, mean, variance),
         no_rows(a) if by_cells is not None else rows_of(*args),
-        cells_of(*args, by_cells) if by_cells is not None else no_cells(a),
+        cells_of(*args, by_cells) if by_cells is not None else no_cells(),
     )
 
 
@@ -108,9 +108,7 @@ def _pairs(pairs: list[tuple[int, int]]) -> np.ndarray:
     return np.array(pairs, dtype=int).reshape(len(pairs), 2)
 
 
-def _sampled(
-    a: Arrays, start: Start, words: list[str], mean: Folded, variance: Folded
-) -> Sampled:
+def _sampled(a: Arrays, start: Start, words: list[str], mean: Folded, variance: Folded) -> Sampled:
     qu, p = a.Z.shape[1], a.X.shape[1]
     informed = np.array([word == INFORMED for word in words], dtype=float)
     return Sampled(
@@ -124,4 +122,3 @@ def _sampled(
         nu_prior=a.nu_prior,
         latent=np.array([a.latent, int(a.standardised), qu]),
     )
-

@@ -117,8 +117,17 @@ def value_and_gradient(flat, x, g_x):
     Where a group's correlations are no correlation matrix the value is minus infinity.
     """
     terms, spread, sampled = coefficients(flat), unpack_spread(flat), unpack_sampled(flat)
-    n, n_sd, q, J = terms.centre.size, spread.sd_centre.size, spread.block.size, sampled.away.shape[1]
-    n_cpc, n_free, n_kappa = spread.cpc_shape.size, spread.free_shape.size, spread.kappa_pair.shape[0]
+    n, n_sd, q, J = (
+        terms.centre.size,
+        spread.sd_centre.size,
+        spread.block.size,
+        sampled.away.shape[1],
+    )
+    n_cpc, n_free, n_kappa = (
+        spread.cpc_shape.size,
+        spread.free_shape.size,
+        spread.kappa_pair.shape[0],
+    )
     qu = sampled.latent[2]
     at_sd, at_cpc = n, n + n_sd
     at_free = at_cpc + n_cpc
@@ -137,8 +146,20 @@ def value_and_gradient(flat, x, g_x):
     rest = small[3 * n + n_sd + q * q : 3 * n + n_sd + 2 * q * q].reshape(q, q)
     g_L = small[3 * n + n_sd + 2 * q * q :].reshape(q, q)
     room = np.empty((10 * q + 3, J))
-    S, z, e, k, half = room[:q], room[q : 2 * q], room[2 * q : 3 * q], room[3 * q : 4 * q], room[4 * q : 5 * q]
-    fixed, g_data, g_e, g_S, g_r = room[5*q:6*q], room[6*q:7*q], room[7*q:8*q], room[8*q:9*q], room[9*q:10*q]
+    S, z, e, k, half = (
+        room[:q],
+        room[q : 2 * q],
+        room[2 * q : 3 * q],
+        room[3 * q : 4 * q],
+        room[4 * q : 5 * q],
+    )
+    fixed, g_data, g_e, g_S, g_r = (
+        room[5 * q : 6 * q],
+        room[6 * q : 7 * q],
+        room[7 * q : 8 * q],
+        room[8 * q : 9 * q],
+        room[9 * q : 10 * q],
+    )
     shift, g_shift, F = room[-3], room[-2], room[-1]
     square = np.empty((5, q, q, J))
     M, KM, C, g_C, g_M = square[0], square[1], square[2], square[3], square[4]
@@ -190,13 +211,9 @@ def value_and_gradient(flat, x, g_x):
     g_kappa = g_theta[n - n_kappa :]
     g_lambda = g_theta[n - terms.unit.size : n - n_kappa]
     _association_gradient(sampled, lambda_, S, e, g_shift, g_lambda, g_e, g_S)
-    level2.effects_gradient(
-        sampled, M, KM, C, k, half, z, F, g_data, g_e, g_r, g_C, g_raw, fixed, g_M
-    )
+    level2.effects_gradient(M, KM, C, k, half, z, F, g_data, g_e, g_r, g_C, g_raw, fixed, g_M)
     level2.fixed_part_gradient(sampled, fixed, g_theta)
-    factors.factors_gradient(
-        spread, S, M, g_S, g_M, g_log_sd, g_L, g_free, g_kappa, x_free, kappa
-    )
+    factors.factors_gradient(spread, S, M, g_S, g_M, g_log_sd, g_L, g_free, g_kappa)
     factors.constant_factor_gradient(spread, x_cpc, L, rest, g_L, g_cpc)
     _coefficients_gradient(terms, g_theta, g_x)
     return total
@@ -210,7 +227,12 @@ def canonical(flat, x, out):
     effects are Student-t; the effects (q, J).
     """
     terms, spread, sampled = coefficients(flat), unpack_spread(flat), unpack_sampled(flat)
-    n, n_sd, q, J = terms.centre.size, spread.sd_centre.size, spread.block.size, sampled.away.shape[1]
+    n, n_sd, q, J = (
+        terms.centre.size,
+        spread.sd_centre.size,
+        spread.block.size,
+        sampled.away.shape[1],
+    )
     at_cpc = n + n_sd
     at_free = at_cpc + spread.cpc_shape.size
     at_raw = x.size - q * J
@@ -223,7 +245,13 @@ def canonical(flat, x, out):
         log_sd[i] = math.log(spread.sd_centre[i]) + x[n + i]
         out[n + i] = math.exp(log_sd[i])
     L, rest = np.empty((q, q)), np.empty((q, q))
-    S, fixed, z, k, half = np.empty((q, J)), np.empty((q, J)), np.empty((q, J)), np.empty((q, J)), np.empty((q, J))
+    S, fixed, z, k, half = (
+        np.empty((q, J)),
+        np.empty((q, J)),
+        np.empty((q, J)),
+        np.empty((q, J)),
+        np.empty((q, J)),
+    )
     M, KM, C = np.empty((q, q, J)), np.empty((q, q, J)), np.empty((q, q, J))
     factors.constant_factor(spread, x_cpc, L, rest)
     kappa = out[n - spread.kappa_pair.shape[0] : n]

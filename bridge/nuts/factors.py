@@ -24,6 +24,7 @@ import math
 import numpy as np
 
 from bridge.nuts.compiling import compiled, compiled_sums
+from bridge.nuts.exponential import exp_minus
 
 
 @compiled
@@ -58,39 +59,38 @@ def constant_factor_gradient(spread, x, L, rest, g_L, g_x):
 
 
 @compiled
-def factors(spread, log_sd, L, x_free, kappa, S, M):
-    """Write SDs S (q, J), and factors M (q, q, J); False where there are none.
-
-    ``log_sd`` are those of the constant SDs, L the constant factor.
-    """
+def _sds(spread, log_sd, kappa, S):
+    """Write the SDs (q, J)."""
     p = spread
     q, J = S.shape
     for a in range(q):
-        if p.sd_of[a] >= 0:
-            level = math.exp(log_sd[p.sd_of[a]])
-            for j in range(J):
-                S[a, j] = level
-        else:
-            for j in range(J):
-                S[a, j] = 0.0
+        S[a] = math.exp(log_sd[p.sd_of[a]]) if p.sd_of[a] >= 0 else 0.0
     for n in range(kappa.size):
-        a, b = p.kappa_pair[n, 0], p.kappa_pair[n, 1]
-        if a == b:
+        a = p.kappa_pair[n, 0]
+        if a == p.kappa_pair[n, 1]:
             for j in range(J):
-                S[a, j] += 0.5 * p.H[n, j] * kappa[n]
+                S[a, j] -= 0.5 * p.H[n, j] * kappa[n]
     for a in range(q):
         if p.sd_of[a] < 0:
-            for j in range(J):
-                S[a, j] = math.exp(S[a, j])
+            exp_minus(S[a], S[a], J)
+
+
+@compiled
+def factors(spread, log_sd, L, x_free, kappa, S, M):
+    """Write SDs S (q, J) and factors M (q, q, J); False where there are none.
+
+    ``log_sd`` are those of the constant SDs, L the constant factor.
+    """
+    q = S.shape[0]
+    _sds(spread, log_sd, kappa, S)
     for a in range(q):
         for b in range(a + 1):
-            for j in range(J):
-                M[a, b, j] = L[a, b]
-    if _any_function(p) and not _varying_factors(p, x_free, kappa, M):
+            M[a, b] = L[a, b]
+    if _any_function(spread) and not _varying_factors(spread, x_free, kappa, M):
         return False
     for a in range(q):
         for b in range(a + 1):
-            for j in range(J):
+            for j in range(S.shape[1]):
                 M[a, b, j] *= S[a, j]
     return True
 
@@ -105,7 +105,7 @@ def _any_function(spread):
 
 
 @compiled
-def own_rows(spread):
+def _own_rows(spread):
     """Return which effects' rows of the factor differ between groups (q)."""
     p = spread
     q = p.block.size
@@ -122,20 +122,18 @@ def own_rows(spread):
 def _varying_factors(p, x_free, kappa, L):
     """Overwrite the rows of the blocks with functions by the factors of each group's R."""
     q, J = L.shape[0], L.shape[2]
-    own = own_rows(p)
+    own = _own_rows(p)
     for a in range(q):
         if own[a]:
             for b in range(a):
-                for j in range(J):
-                    L[a, b, j] = 0.0
+                L[a, b] = 0.0
     for n in range(kappa.size):
         a, b = p.kappa_pair[n, 0], p.kappa_pair[n, 1]
         if a != b:
             for j in range(J):
                 L[a, b, j] += p.H[n, j] * kappa[n]
     for n in range(x_free.size):
-        for j in range(J):
-            L[p.free_pair[n, 0], p.free_pair[n, 1], j] = x_free[n]
+        L[p.free_pair[n, 0], p.free_pair[n, 1]] = x_free[n]
     for a in range(q):
         if not own[a]:
             continue
@@ -156,7 +154,7 @@ def _varying_factors(p, x_free, kappa, L):
 
 
 @compiled_sums
-def factors_gradient(spread, S, M, g_S, g_M, g_log_sd, g_L, g_free, g_kappa, x_free, kappa):
+def factors_gradient(spread, S, M, g_S, g_M, g_log_sd, g_L, g_free, g_kappa):
     """Go back from M and S; ``g_M`` is overwritten, ``g_L`` (q, q) that of the constant factor."""
     p = spread
     q, J = S.shape
@@ -170,72 +168,70 @@ def factors_gradient(spread, S, M, g_S, g_M, g_log_sd, g_L, g_free, g_kappa, x_f
                     g_S[a, j] += g_M[a, b, j] * M[a, b, j]
                     g_M[a, b, j] *= S[a, j]  # from here on that of L
             else:
-                for j in range(J):
-                    g_M[a, b, j] = 0.0
+                g_M[a, b] = 0.0
         if p.sd_of[a] >= 0:
-            total = 0.0
-            for j in range(J):
-                total += g_S[a, j]
-            g_log_sd[p.sd_of[a]] += total
-    for n in range(p.kappa_pair.shape[0]):
+            g_log_sd[p.sd_of[a]] += _total(g_S[a])
+    if _any_function(p):
+        _varying_gradient(p, S, M, g_M, g_free, g_kappa)
+    for n in range(g_kappa.size):
         a = p.kappa_pair[n, 0]
         if a == p.kappa_pair[n, 1]:
-            total = 0.0
-            for j in range(J):
-                total += 0.5 * p.H[n, j] * g_S[a, j]
-            g_kappa[n] += total
-    if _any_function(p):
-        _varying_gradient(p, S, M, g_M, g_free, g_kappa, x_free, kappa)
+            g_kappa[n] += 0.5 * _dot(p.H[n], g_S[a])
     for a in range(q):
         for b in range(a + 1):
-            total = 0.0
-            for j in range(J):
-                total += g_M[a, b, j]
-            g_L[a, b] = total
+            g_L[a, b] = _total(g_M[a, b])
+
+
+@compiled_sums
+def _total(values):
+    total = 0.0
+    for j in range(values.size):
+        total += values[j]
+    return total
+
+
+@compiled_sums
+def _dot(left, right):
+    total = 0.0
+    for j in range(left.size):
+        total += left[j] * right[j]
+    return total
 
 
 @compiled
-def _varying_gradient(p, S, M, g_L, g_free, g_kappa, x_free, kappa):
-    """Take the rows of blocks with functions out of ``g_L`` (q, q, J), back to R, kappa and free.
+def _varying_gradient(p, S, M, g_L, g_free, g_kappa):
+    """Take the rows of blocks with functions out of ``g_L`` (q, q, J), back to free and kappa.
 
-    Pairs in the reverse of the order they were made in; R = tanh(argument).
+    L = M / S. Elements in the reverse of the order they were made in; R = tanh(argument), so that
+    what is left of an element is its argument's gradient, (1 - R^2) R-.
     """
     q, J = S.shape
-    own = own_rows(p)
-    for j in range(J):
-        for a in range(q - 1, -1, -1):
-            if not own[a]:
-                continue
-            # L = M / S; the diagonal first, then right to left
-            for b in range(a - 1, -1, -1):
-                if p.block[b] != p.block[a]:
-                    continue
+    own = _own_rows(p)
+    for a in range(q - 1, -1, -1):
+        if not own[a]:
+            continue
+        for j in range(J):
+            for b in range(a):
                 g_L[a, b, j] -= g_L[a, a, j] * M[a, b, j] / M[a, a, j]
             g_L[a, a, j] = 0.0
             for b in range(a - 1, -1, -1):
                 if p.block[b] != p.block[a]:
                     continue
-                g_R = g_L[a, b, j] * S[b, j] / M[b, b, j]
+                g_R, R = g_L[a, b, j] * S[b, j] / M[b, b, j], 0.0
                 g_L[b, b, j] -= g_R * M[a, b, j] / S[a, j]
+                for d in range(b + 1):
+                    R += M[a, d, j] * M[b, d, j]
                 for d in range(b):
                     g_L[a, d, j] -= g_R * M[b, d, j] / S[b, j]
                     g_L[b, d, j] -= g_R * M[a, d, j] / S[a, j]
-                g_L[a, b, j] = 0.0
-                _to_argument(p, a, b, j, g_R, g_free, g_kappa, x_free, kappa)
-
-
-@compiled
-def _to_argument(p, a, b, j, g_R, g_free, g_kappa, x_free, kappa):
-    """Add what one correlation of one group gives to the coefficients that make it."""
-    for n in range(x_free.size):
-        if p.free_pair[n, 0] == a and p.free_pair[n, 1] == b:
-            g_free[n] += g_R / math.cosh(x_free[n]) ** 2
-            return
-    argument = 0.0
-    for n in range(kappa.size):
-        if p.kappa_pair[n, 0] == a and p.kappa_pair[n, 1] == b:
-            argument += p.H[n, j] * kappa[n]
-    slope = g_R / math.cosh(argument) ** 2
-    for n in range(kappa.size):
-        if p.kappa_pair[n, 0] == a and p.kappa_pair[n, 1] == b:
-            g_kappa[n] += slope * p.H[n, j]
+                g_L[a, b, j] = g_R * (1.0 - (R / (S[a, j] * S[b, j])) ** 2)
+    for n in range(g_free.size):
+        g_free[n] += _total(g_L[p.free_pair[n, 0], p.free_pair[n, 1]])
+    for n in range(g_kappa.size):
+        a, b = p.kappa_pair[n, 0], p.kappa_pair[n, 1]
+        if a != b:
+            g_kappa[n] += _dot(p.H[n], g_L[a, b])
+    for a in range(q):
+        if own[a]:
+            for b in range(a):
+                g_L[a, b] = 0.0

@@ -34,9 +34,7 @@ def conditional(D: np.ndarray, w: np.ndarray, T: np.ndarray, arrays: Arrays) -> 
     # whitened: T^-1 need not be well conditioned
     factor = np.linalg.cholesky(T)
     white = (D @ factor) * np.sqrt(w)[:, None]
-    inside = np.linalg.inv(
-        np.eye(len(T)) + by_group.products(white, white, arrays.group, arrays.J)
-    )
+    inside = np.linalg.inv(np.eye(len(T)) + by_group.products(white, white, arrays.group, arrays.J))
     found: np.ndarray = factor @ inside @ factor.T
     return found
 

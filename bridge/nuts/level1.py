@@ -26,8 +26,8 @@ _LOG_2_PI = math.log(2 * math.pi)
 
 
 # The loops over groups stand in small functions that are given few arrays: to make a view, or to
-# pass a tuple of arrays on, costs as much as the rows of a small group. Places go through max(.., 0)
-# so that the compiler knows of no negative index and uses vector instructions.
+# pass a tuple of arrays on, costs as much as the rows of a small group. Places go through
+# max(.., 0) so that the compiler knows of no negative index and uses vector instructions.
 
 
 @compiled

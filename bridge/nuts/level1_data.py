@@ -57,7 +57,7 @@ def _starts(group: np.ndarray, J: int) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(np.bincount(group, minlength=J))])
 
 
-def no_cells(a: Arrays) -> Cells:
+def no_cells() -> Cells:
     """Return the cells of a problem that goes by rows."""
     none, ints = np.zeros(0), np.zeros(0, dtype=int)
     flat = np.zeros((0, 0))

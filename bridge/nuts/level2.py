@@ -36,7 +36,7 @@ _LOG_2_PI = math.log(2 * math.pi)
 
 @compiled
 def fixed_part(sampled, step, out):
-    """Write to ``out`` (q, J) what of the fixed functions goes with each effect, from its centre."""
+    """Write to ``out`` (q, J) what of the fixed functions goes with each effect."""
     out[:] = 0.0
     for n in range(sampled.fold_effect.size):
         row, factor = out[sampled.fold_effect[n]], step[sampled.fold_term[n]]
@@ -179,14 +179,14 @@ def nu_gradient(z, nu):
 
 
 @compiled
-def effects_gradient(sampled, M, KM, C, k, half, z, F, g_data, g_e, g_r, g_C, g_x, g_fixed, g_M):
+def effects_gradient(M, KM, C, k, half, z, F, g_data, g_e, g_r, g_C, g_x, g_fixed, g_M):
     """Go back from the effects to what is sampled.
 
     ``g_data`` (q, J) is what the outcomes say of the groups' coefficients, ``g_e`` that and what
     they say of the effects by an association. Written are ``g_x`` and ``g_fixed`` (q, J) and
     ``g_M`` (q, q, J); ``g_r`` (q, J) and ``g_C`` (q, q, J) are room.
     """
-    K, (q, J) = sampled.information, z.shape
+    q, J = z.shape
     for a in range(q):
         for j in range(J):
             g_x[a, j] = -F[j] * z[a, j]

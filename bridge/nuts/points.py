@@ -15,9 +15,7 @@ _NU = 10.0
 _MOST = 0.95  # of a partial correlation
 
 
-def starting_points(
-    problem: Problem, start: Start, kind: str
-) -> Callable[[int], np.ndarray]:
+def starting_points(problem: Problem, start: Start, kind: str) -> Callable[[int], np.ndarray]:
     """Return a function from a seed to the free coordinates of a starting point.
 
     Parameters

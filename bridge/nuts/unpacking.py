@@ -104,9 +104,7 @@ def rows(flat):
     x_term, at = _ints(flat, at)
     w_column, at = _ints(flat, at)
     w_term, at = _ints(flat, at)
-    return Rows(
-        column, residual, start, z_column, a_column, x_column, x_term, w_column, w_term
-    )
+    return Rows(column, residual, start, z_column, a_column, x_column, x_term, w_column, w_term)
 
 
 @compiled

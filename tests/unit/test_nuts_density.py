@@ -107,7 +107,9 @@ def test_every_kind_of_prior(kind: int, sd_kind: int) -> None:
     assert_gradient(Density(problem), x, range(problem.size))
 
 
-@pytest.mark.parametrize("name", ["by cells", "all of two", "one correlation of three", "Student-t"])
+@pytest.mark.parametrize(
+    "name", ["by cells", "all of two", "one correlation of three", "Student-t"]
+)
 def test_the_jacobian_is_that_of_the_map(name: str) -> None:
     block, qu, other, more = CASES[name]
     data = reference.make_data(block, qu, [0] * len(block), **(other | {"groups": 3}))
