@@ -171,8 +171,8 @@ def test_every_kind_of_model_samples_about_its_maximum(name: str) -> None:
     estimates = result.estimates.set_index("parameter")
     assert (estimates["r_hat"] < 1.05).all()
     if "agq" in registry.able(spec):
-        ml = bridge.fit(spec, frame).estimates.set_index("parameter")
-        both = estimates.join(ml, rsuffix="_ml")
+        ml = bridge.fit(spec, frame).estimates
+        both = ml.merge(result.estimates, on="parameter", suffixes=("_ml", ""))
         both = both[both["component"].isin(["mean", "variance"])]
         z = ((both["estimate"] - both["estimate_ml"]) / both["se"]).astype(float)
         assert len(both) and z.abs().max() < 0.7, both
@@ -208,7 +208,7 @@ def test_extremes_give_numbers_and_warnings(change: str) -> None:
         frame.loc[frame["g"] == 3, "y"] *= 1e6
     elif change == "steep variance":
         frame["x"] = frame["x"].abs() * 400
-        frame["y"] = np.exp(np.minimum(0.5 * frame["x"], 300)) * frame["y"]
+        frame["y"] = np.exp(np.minimum(0.5 * frame["x"], 100)) * frame["y"]
     elif change == "perfect fit":
         frame["y"] = 2 * frame["x"] + 1
     else:
