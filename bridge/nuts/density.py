@@ -111,69 +111,50 @@ def _outcomes(flat, b, c, shift, theta, g_b, g_c, g_shift, g_theta):
 
 
 @compiled
-def value_and_gradient(flat, x, g_x):
-    """Return the log density of the free coordinates x, and write its gradient to ``g_x``.
+def _parts(x, terms, spread, sampled):
+    """Return views: coefficients, log SDs, partial and free correlations, log(nu - 1), groups."""
+    at_cpc = terms.centre.size + spread.sd_centre.size
+    at_free = at_cpc + spread.cpc_shape.size
+    at_nu = at_free + spread.free_shape.size
+    q, J = sampled.away.shape
+    at_raw = x.size - q * J
+    return (
+        x[: terms.centre.size], x[terms.centre.size : at_cpc], x[at_cpc:at_free],
+        x[at_free:at_nu], x[at_nu:at_raw], x[at_raw:].reshape(q, J),
+    )  # fmt: skip
+
+
+@compiled
+def value_and_gradient(flat, x, g):
+    """Return the log density of the free coordinates x, and write its gradient to ``g``.
 
     Where a group's correlations are no correlation matrix the value is minus infinity.
     """
     terms, spread, sampled = coefficients(flat), unpack_spread(flat), unpack_sampled(flat)
-    n, n_sd, q, J = (
-        terms.centre.size,
-        spread.sd_centre.size,
-        spread.block.size,
-        sampled.away.shape[1],
-    )
-    n_cpc, n_free, n_kappa = (
-        spread.cpc_shape.size,
-        spread.free_shape.size,
-        spread.kappa_pair.shape[0],
-    )
-    qu = sampled.latent[2]
-    at_sd, at_cpc = n, n + n_sd
-    at_free = at_cpc + n_cpc
-    at_raw = x.size - q * J
-    x_cpc, x_free, raw = x[at_cpc:at_free], x[at_free : at_free + n_free], x[at_raw:].reshape(q, J)
-    g_raw = g_x[at_raw:].reshape(q, J)
-    g_x[:at_raw] = 0.0
-    g_cpc, g_free = g_x[at_cpc:at_free], g_x[at_free : at_free + n_free]
-    g_log_sd = g_x[at_sd:at_cpc]
-    student = sampled.nu_prior.size > 0
-    nu = 1.0 + math.exp(x[at_raw - 1]) if student else 0.0
-
-    small = np.empty(3 * n + n_sd + 3 * q * q)
-    step, theta, g_theta, log_sd = small[:n], small[n : 2 * n], small[2 * n : 3 * n], small[3 * n :]
-    L = small[3 * n + n_sd : 3 * n + n_sd + q * q].reshape(q, q)
-    rest = small[3 * n + n_sd + q * q : 3 * n + n_sd + 2 * q * q].reshape(q, q)
-    g_L = small[3 * n + n_sd + 2 * q * q :].reshape(q, q)
-    room = np.empty((10 * q + 3, J))
-    S, z, e, k, half = (
-        room[:q],
-        room[q : 2 * q],
-        room[2 * q : 3 * q],
-        room[3 * q : 4 * q],
-        room[4 * q : 5 * q],
-    )
-    fixed, g_data, g_e, g_S, g_r = (
-        room[5 * q : 6 * q],
-        room[6 * q : 7 * q],
-        room[7 * q : 8 * q],
-        room[8 * q : 9 * q],
-        room[9 * q : 10 * q],
-    )
-    shift, g_shift, F = room[-3], room[-2], room[-1]
-    square = np.empty((5, q, q, J))
+    n, n_lambda_kappa, n_kappa = terms.centre.size, terms.unit.size, spread.kappa_pair.shape[0]
+    (q, J), qu = sampled.away.shape, sampled.latent[2]
+    x_theta, x_sd, x_cpc, x_free, x_nu, raw = _parts(x, terms, spread, sampled)
+    g_x_theta, g_sd, g_cpc, g_free, g_nu, g_raw = _parts(g, terms, spread, sampled)
+    g[: g.size - q * J] = 0.0
+    small, room = np.empty((3, n)), np.empty((10, q, J))
+    step, theta, g_theta = small[0], small[1], small[2]
+    S, z, e, k, half = room[0], room[1], room[2], room[3], room[4]
+    b, g_data, g_e, g_S, g_r = room[5], room[6], room[7], room[8], room[9]
+    square, matrix, by_group = np.empty((5, q, q, J)), np.empty((3, q, q)), np.empty((3, J))
     M, KM, C, g_C, g_M = square[0], square[1], square[2], square[3], square[4]
+    L, rest, g_L = matrix[0], matrix[1], matrix[2]
+    shift, g_shift, F = by_group[0], by_group[1], by_group[2]
 
     # coefficients, SDs, correlations
-    _coefficients(terms, x, step)
-    g_theta[:] = 0.0
+    _coefficients(terms, x_theta, step)
     for i in range(n):
         theta[i] = terms.centre[i] + step[i]
-    for i in range(n_sd):
-        log_sd[i] = math.log(spread.sd_centre[i]) + x[at_sd + i]
-    kappa, lambda_ = theta[n - n_kappa :], theta[n - terms.unit.size : n - n_kappa]
+    lambda_, kappa = theta[n - n_lambda_kappa : n - n_kappa], theta[n - n_kappa :]
+    g_theta[:] = 0.0
+    g_lambda, g_kappa = g_theta[n - n_lambda_kappa : n - n_kappa], g_theta[n - n_kappa :]
+    log_sd = np.log(spread.sd_centre) + x_sd
     total = _log_map(terms) + prior_density.coefficients(terms, theta, g_theta)
-    total += prior_density.sds(spread, log_sd[:n_sd], g_log_sd)
+    total += prior_density.sds(spread, log_sd, g_sd)
     total += prior_density.correlations(x_cpc, spread.cpc_shape, g_cpc)
     total += prior_density.correlations(x_free, spread.free_shape, g_free)
 
@@ -181,95 +162,74 @@ def value_and_gradient(flat, x, g_x):
     factors.constant_factor(spread, x_cpc, L, rest)
     if not factors.factors(spread, log_sd, L, x_free, kappa, S, M):
         return -np.inf
-    level2.fixed_part(sampled, step, fixed)
-    level2.effects(sampled, raw, fixed, M, KM, C, k, half, z, e)
+    level2.fixed_part(sampled, step, b)
+    level2.effects(sampled, raw, b, M, KM, C, k, half, z, e)
+    nu = 1.0 + math.exp(x_nu[0]) if x_nu.size else 0.0
     total += level2.innovations_density(z, C, nu, F)
-    if student:
+    if x_nu.size:
         value, slope = prior_density.degrees_of_freedom(sampled.nu_prior, nu)
         total += value
-        g_x[at_raw - 1] = slope + (nu - 1.0) * level2.nu_gradient(z, nu)
+        g_nu[0] = slope + (nu - 1.0) * level2.nu_gradient(z, nu)
 
-    # outcomes; fixed becomes the coefficients of the groups
+    # outcomes, given the coefficients b of the groups
     _association(sampled, lambda_, S, e, shift)
     for a in range(q):
         sign = -1.0 if a < qu else 1.0
         for j in range(J):
-            fixed[a, j] += e[a, j] + sign * sampled.away[a, j]
+            b[a, j] += e[a, j] + sign * sampled.away[a, j]
     for i in range(terms.gamma_map.shape[0]):
         theta[i] = step[i]
     g_data[:] = 0.0
     g_shift[:] = 0.0
     total += _outcomes(
-        flat, fixed[:qu], fixed[qu:], shift, theta, g_data[:qu], g_data[qu:], g_shift, g_theta
+        flat, b[:qu], b[qu:], shift, theta, g_data[:qu], g_data[qu:], g_shift, g_theta
     )
 
-    # and back
-    for a in range(q):
-        for j in range(J):
-            g_e[a, j] = g_data[a, j]
-            g_S[a, j] = 0.0
-    g_kappa = g_theta[n - n_kappa :]
-    g_lambda = g_theta[n - terms.unit.size : n - n_kappa]
+    # and back; b becomes the gradient of the fixed part
+    g_e[:] = g_data
+    g_S[:] = 0.0
     _association_gradient(sampled, lambda_, S, e, g_shift, g_lambda, g_e, g_S)
-    level2.effects_gradient(M, KM, C, k, half, z, F, g_data, g_e, g_r, g_C, g_raw, fixed, g_M)
-    level2.fixed_part_gradient(sampled, fixed, g_theta)
-    factors.factors_gradient(spread, S, M, g_S, g_M, g_log_sd, g_L, g_free, g_kappa)
+    level2.effects_gradient(M, KM, C, k, half, z, F, g_data, g_e, g_r, g_C, g_raw, b, g_M)
+    level2.fixed_part_gradient(sampled, b, g_theta)
+    factors.factors_gradient(spread, S, M, g_S, g_M, g_sd, g_L, g_free, g_kappa)
     factors.constant_factor_gradient(spread, x_cpc, L, rest, g_L, g_cpc)
-    _coefficients_gradient(terms, g_theta, g_x)
+    _coefficients_gradient(terms, g_theta, g_x_theta)
     return total
 
 
 @compiled
 def canonical(flat, x, out):
-    """Write the canonical parameters at x to ``out``.
+    """Write the canonical parameters at x to ``out``; False where a group has no correlations.
 
     In this order: gamma, delta, lambda, kappa; constant SDs; constant correlations; nu where
     effects are Student-t; the effects (q, J).
     """
     terms, spread, sampled = coefficients(flat), unpack_spread(flat), unpack_sampled(flat)
-    n, n_sd, q, J = (
-        terms.centre.size,
-        spread.sd_centre.size,
-        spread.block.size,
-        sampled.away.shape[1],
-    )
-    at_cpc = n + n_sd
-    at_free = at_cpc + spread.cpc_shape.size
-    at_raw = x.size - q * J
-    x_cpc, x_free = x[at_cpc:at_free], x[at_free : at_free + spread.free_shape.size]
-    step, log_sd = np.empty(n), np.empty(n_sd)
-    _coefficients(terms, x, step)
-    for i in range(n):
-        out[i] = terms.centre[i] + step[i]
-    for i in range(n_sd):
-        log_sd[i] = math.log(spread.sd_centre[i]) + x[n + i]
-        out[n + i] = math.exp(log_sd[i])
-    L, rest = np.empty((q, q)), np.empty((q, q))
-    S, fixed, z, k, half = (
-        np.empty((q, J)),
-        np.empty((q, J)),
-        np.empty((q, J)),
-        np.empty((q, J)),
-        np.empty((q, J)),
-    )
-    M, KM, C = np.empty((q, q, J)), np.empty((q, q, J)), np.empty((q, q, J))
-    factors.constant_factor(spread, x_cpc, L, rest)
+    n, (q, J) = terms.centre.size, sampled.away.shape
+    x_theta, x_sd, x_cpc, x_free, x_nu, raw = _parts(x, terms, spread, sampled)
+    step, log_sd = np.empty(n), np.log(spread.sd_centre) + x_sd
+    room, square, matrix = np.empty((5, q, J)), np.empty((3, q, q, J)), np.empty((2, q, q))
+    S, fixed, z, k, half = room[0], room[1], room[2], room[3], room[4]
+    M, KM, C = square[0], square[1], square[2]
+    _coefficients(terms, x_theta, step)
+    out[:n] = terms.centre + step
+    factors.constant_factor(spread, x_cpc, matrix[0], matrix[1])
     kappa = out[n - spread.kappa_pair.shape[0] : n]
-    if not factors.factors(spread, log_sd, L, x_free, kappa, S, M):
+    if not factors.factors(spread, log_sd, matrix[0], x_free, kappa, S, M):
         return False
-    at = at_cpc
+    at = n + x_sd.size
+    out[n:at] = np.exp(log_sd)
     for r in range(spread.rho_pair.shape[0]):
         a, b = spread.rho_pair[r, 0], spread.rho_pair[r, 1]
         out[at] = 0.0
         for d in range(b + 1):
             out[at] += M[a, d, 0] * M[b, d, 0] / (S[a, 0] * S[b, 0])
         at += 1
-    if sampled.nu_prior.size:
-        out[at] = 1.0 + math.exp(x[at_raw - 1])
+    if x_nu.size:
+        out[at] = 1.0 + math.exp(x_nu[0])
         at += 1
     level2.fixed_part(sampled, step, fixed)
-    e = out[at:].reshape(q, J)
-    level2.effects(sampled, x[at_raw:].reshape(q, J), fixed, M, KM, C, k, half, z, e)
+    level2.effects(sampled, raw, fixed, M, KM, C, k, half, z, out[at:].reshape(q, J))
     return True
 
 
