@@ -140,7 +140,7 @@ def sample(
     finally:
         # a sampler that still runs when Python ends takes the process with it
         sampler.abort()
-    draws, stats = _collected(sampler.take_results(), options["draws"])
+    draws, stats = _collected(sampler.take_results(), options["draws"], interrupted)
     return Sampled(draws, stats, time.perf_counter() - began, interrupted)
 
 
@@ -177,6 +177,15 @@ def _report(progress: Progress) -> Callable[[str], None]:
     return report
 
 
+def _last_words(said: str) -> str:
+    if "initialization points failed" in said:
+        return (
+            "nuts has no point to start at: the density is not a number there. Look at the outcome "
+            "and the predictors for extreme values, and rescale what is far from one."
+        )
+    return f"nutpie stopped: {said.splitlines()[0]}"
+
+
 def _wait(sampler: Any, began: float, timeout: float | None) -> None:
     while True:
         try:
@@ -188,20 +197,24 @@ def _wait(sampler: Any, began: float, timeout: float | None) -> None:
                     "fewer draws."
                 ) from None
         except RuntimeError as error:
-            raise EngineFailed(f"nutpie stopped: {str(error).splitlines()[0]}") from error
+            raise EngineFailed(_last_words(str(error))) from error
         else:
             return
 
 
-def _collected(trace: Any, wanted: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _collected(
+    trace: Any, wanted: int, interrupted: bool
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Return the draws after warm-up of all chains, as many as the shortest has."""
     from arro3.core import list_flatten
 
     draws, stats = trace.get_arrow_trace()
     kept = [np.flatnonzero(~np.asarray(s.column("tuning"))) for s in stats]
     count = min([wanted, *(len(k) for k in kept)]) if kept else 0
-    if count == 0:
+    if count == 0 and interrupted:
         raise KeyboardInterrupt
+    if count == 0:
+        raise EngineFailed("nutpie stopped before every chain had a draw.")
     whole = []
     for batch, rows in zip(draws, kept, strict=True):
         flat = np.asarray(list_flatten(batch.column("draws")))
