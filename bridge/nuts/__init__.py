@@ -2,7 +2,7 @@
 
 The mathematics, in a page. Row i of group j has, with effects e = (u, v) ~ N(0, T_j),
 
-    y_i ~ N(x_i'gamma + z_i'u, exp(h_i)),    h_i = w_i'delta + a_i'v (+ lambda'u* of an association).
+    y_i ~ N(x_i'gamma + z_i'u, exp(h_i)),   h_i = w_i'delta + a_i'v (+ lambda'u*, an association).
 
 **Coordinates.** What is sampled is free and about standard normal, whatever the units of the data:
 coefficients = centre + C x with C C' about their posterior covariance (`information`); logs of SDs;
