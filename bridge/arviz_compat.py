@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,25 @@ def _arviz() -> Any:
         warnings.filterwarnings("ignore", message=r"\s*ArviZ is undergoing", category=FutureWarning)
         import arviz
     return arviz
+
+
+@contextmanager
+def _plain_arviz() -> Iterator[Any]:
+    """Give ArviZ as it is without Numba.
+
+    Where Numba is installed, 0.23 compiles some diagnostics, which takes seconds at every start,
+    returns arrays of one number, and warns of equal draws.
+    """
+    arviz = _arviz()
+    numba = getattr(arviz, "Numba", None)
+    before = numba is not None and numba.numba_flag
+    if numba is not None:
+        numba.numba_flag = False
+    try:
+        yield arviz
+    finally:
+        if numba is not None:
+            numba.numba_flag = before
 
 
 def has_inference_data() -> bool:
@@ -75,13 +95,13 @@ def diagnostics(draws: np.ndarray) -> dict[str, float]:
     half = draws.shape[1] // 2
     several = draws if len(draws) > 1 else np.stack([draws[0, :half], draws[0, half : 2 * half]])
     if has_inference_data():
-        arviz = _arviz()
-        found = {
-            "ess_bulk": arviz.ess(draws, method="bulk"),
-            "ess_tail": arviz.ess(draws, method="tail", prob=(0.05, 0.95)),
-            "r_hat": arviz.rhat(several),
-            "mcse": arviz.mcse(draws, method="mean"),
-        }
+        with _plain_arviz() as arviz:
+            found = {
+                "ess_bulk": arviz.ess(draws, method="bulk"),
+                "ess_tail": arviz.ess(draws, method="tail", prob=(0.05, 0.95)),
+                "r_hat": arviz.rhat(several),
+                "mcse": arviz.mcse(draws, method="mean"),
+            }
     else:
         from arviz_stats.base import array_stats
 
@@ -118,7 +138,8 @@ def relative_efficiency(posterior: xr.Dataset) -> float:
 
 def _ess_mean(draws: np.ndarray) -> float:
     if has_inference_data():
-        return float(_arviz().ess(draws, method="mean"))
+        with _plain_arviz() as arviz:
+            return float(arviz.ess(draws, method="mean"))
     from arviz_stats.base import array_stats
 
     return float(array_stats.ess(draws, chain_axis=0, draw_axis=1, method="mean"))
@@ -151,7 +172,8 @@ def psis(loglik: np.ndarray, efficiency: float) -> tuple[np.ndarray, np.ndarray]
     spread = np.flatnonzero(np.ptp(loglik, axis=1) > 0)
     if has_inference_data():
         if len(spread):
-            weights[spread], k_hat[spread] = _arviz().psislw(-loglik[spread], efficiency)
+            with _plain_arviz() as arviz:
+                weights[spread], k_hat[spread] = arviz.psislw(-loglik[spread], efficiency)
         return weights, k_hat
     for i in spread:
         weights[i], k_hat[i] = _smoothed(loglik[i], efficiency)

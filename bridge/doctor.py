@@ -22,7 +22,8 @@ R_PACKAGES = {
     "brms": ("brms", "rstan", "jsonlite"),
 }
 RPY2 = ("rpy2", "rpy2-rinterface", "rpy2-robjects")
-ENGINES = ("agq", *R_PACKAGES, "twostep", "stan", "fake")
+NUTS = ("nutpie", "numba")
+ENGINES = ("agq", *R_PACKAGES, "twostep", "stan", "nuts", "fake")
 
 _PIP_R = 'pip install "mlm-bridge[r]"'
 _PIP_STAN = 'pip install "mlm-bridge[stan]"'
@@ -82,7 +83,7 @@ def check(timeout: float = 30.0) -> list[EngineStatus]:
     agq, two_step, fake = (
         EngineStatus(engine, ready=True, versions=own) for engine in ("agq", "twostep", "fake")
     )
-    return [agq, *statuses, two_step, _stan_engine(), fake]
+    return [agq, *statuses, two_step, _stan_engine(), _nuts_engine(), fake]
 
 
 def own_version() -> str:
@@ -188,6 +189,19 @@ def _stan_engine() -> EngineStatus:
         versions=versions,
         missing="; ".join(missing),
         mend=" && ".join(commands),
+    )
+
+
+def _nuts_engine() -> EngineStatus:
+    """Return the status of nuts: nutpie and Numba, which come with this package."""
+    versions = {name: _version(name) for name in NUTS}
+    lacking = [name for name, version in versions.items() if version is None]
+    return EngineStatus(
+        "nuts",
+        ready=not lacking,
+        versions={name: version for name, version in versions.items() if version},
+        missing=f"{' and '.join(lacking)} not installed" if lacking else "",
+        mend=f"pip install {' '.join(lacking)}" if lacking else "",
     )
 
 

@@ -63,6 +63,7 @@ RULES: dict[str, tuple[ScaleRule, ...]] = {
     "twostep": (ScaleRule("log variance", 1.0, "variance"),),
     "agq": (ScaleRule("log variance", 1.0, "variance"),),
     "stan": (ScaleRule("log variance", 1.0, "SD"),),
+    "nuts": (ScaleRule("log variance", 1.0, "SD"),),
     "fake": (ScaleRule("log variance", 1.0, "variance"),),
 }
 

@@ -106,6 +106,12 @@ ENGINES: dict[str, Entry] = {
         "posterior",
         frozenset(FEATURES),
     ),
+    "nuts": Entry(
+        "bridge.engines.nuts:Nuts",
+        "Python alone",
+        "posterior",
+        frozenset(FEATURES) - {"covariance_priors", "classes"},
+    ),
     "fake": Entry(
         "bridge.engines.fake:Fake", "nothing (canned draws)", "posterior", _BAYESIAN | {"student_t"}
     ),

@@ -26,6 +26,7 @@ MODELS: dict[str, tuple[str, str]] = {
     "twostep": (_RANDOM[0], "~ 1 + cvar(x, school) + (1 | s | school)"),
     "brms": _RANDOM,
     "stan": _RANDOM,
+    "nuts": _RANDOM,
     "fake": _RANDOM,
 }
 ML = ("agq", "lme4", "nlme")

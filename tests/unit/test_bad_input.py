@@ -334,7 +334,7 @@ def test_the_nearest_option_is_suggested() -> None:
 def test_a_refusal_names_reasons_and_engines() -> None:
     assert message("lme4 variance") == (
         "lme4 cannot model the residual variance (variance: ~ 1 + x). "
-        "Engines that can: agq, brms, nlme, stan."
+        "Engines that can: agq, brms, nlme, nuts, stan."
     )
 
 

@@ -29,9 +29,11 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
         trouble: str = "",
         rpy2: dict[str, str] | None = None,
         stan: dict[str, str] | None = None,
+        nuts: dict[str, str] | None = None,
         programs: tuple[str, ...] = ("apt-get", "g++"),
     ) -> dict[str, EngineStatus]:
         installed = dict.fromkeys(doctor.RPY2, "3.6.4") if rpy2 is None else rpy2
+        installed = installed | (dict.fromkeys(doctor.NUTS, "1.0") if nuts is None else nuts)
         backends = {"cmdstan": "not available: x", "pystan": "3.10.0"} if stan is None else stan
         monkeypatch.setattr(doctor, "r_versions", lambda timeout: (r, trouble))
         monkeypatch.setattr(doctor, "_version", installed.get)
@@ -105,6 +107,12 @@ def test_no_stan_and_no_compiler(machine: Machine) -> None:
         "neither CmdStan nor PyStan is installed; no C++ compiler (g++) is on the path"
     )
     assert status.mend == 'pip install "mlm-bridge[stan]" && apt-get install g++'
+
+
+def test_no_nutpie(machine: Machine) -> None:
+    status = machine(nuts={"numba": "0.68.1"})["nuts"]
+    assert (status.ready, status.versions) == (False, {"numba": "0.68.1"})
+    assert (status.missing, status.mend) == ("nutpie not installed", "pip install nutpie")
 
 
 def script(folder: Path, text: str) -> None:

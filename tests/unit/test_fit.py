@@ -51,7 +51,7 @@ def test_a_seed_that_was_drawn_is_recorded() -> None:
 
 
 def test_translating_twice_gives_the_same_text() -> None:
-    for engine in ("lme4", "nlme", "brms", "stan"):
+    for engine in ("lme4", "nlme", "brms", "stan", "nuts"):
         options = {} if engine in ("lme4", "nlme") else {"seed": 1, "cores": 1}
         texts = {str(SPEC.translate(engine, DATA, **options)) for _ in range(2)}
         assert len(texts) == 1
@@ -81,7 +81,7 @@ def test_further_reasons_of_an_engine_name_the_others(monkeypatch: pytest.Monkey
     with pytest.raises(errors.EngineRefusal) as caught:
         bridge.fit(SPEC, DATA, "fake")
     assert str(caught.value) == (
-        "fake cannot walk, and cannot fly. Engines that can: agq, brms, lme4, nlme, stan."
+        "fake cannot walk, and cannot fly. Engines that can: agq, brms, lme4, nlme, nuts, stan."
     )
 
 

@@ -24,6 +24,8 @@ HEAVY = (
     "matplotlib",
     "pandas",
     "scipy",
+    "numba",
+    "nutpie",
 )
 PROBE = f"""
 import os, sys
@@ -34,7 +36,7 @@ print(after.user + after.system - before.user - before.system)
 print(*[name for name in {HEAVY!r} if name in sys.modules])
 dir(bridge)
 import bridge.cli
-never = ("rpy2", "stan", "cmdstanpy", "arviz", "matplotlib")
+never = ("rpy2", "stan", "cmdstanpy", "arviz", "matplotlib", "numba")
 print(*[name for name in never if name in sys.modules])
 """
 

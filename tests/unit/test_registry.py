@@ -14,18 +14,21 @@ from bridge.spec import ModelSpec
 BOTH = {"mean": "y ~ 1 + (1 | g)", "variance": "~ 1 + (1 | g)"}
 # spec -> engines that can
 ABLE: list[tuple[dict[str, Any], list[str]]] = [
-    ({"mean": "y ~ 1 + (1 | g)"}, ["agq", "lme4", "nlme", "brms", "stan"]),
-    ({"mean": "y ~ 1 + (1 + x || g)"}, ["agq", "lme4", "nlme", "brms", "stan"]),
-    ({"mean": "y ~ 1 + (1 | g)", "variance": "~ 1 + x"}, ["agq", "nlme", "brms", "stan"]),
-    ({"mean": "y ~ 1 + (1 | g)", "variance": "~ 0 + x"}, ["agq", "nlme", "brms", "stan"]),
-    (BOTH, ["agq", "brms", "stan"]),
-    ({"mean": "y ~ 1", "variance": "~ 1 + (1 | g)"}, ["agq", "brms", "stan"]),
-    ({"mean": "y ~ x"}, ["agq", "brms", "stan"]),
-    ({"mean": "y ~ 1 + (1 | s | g)", "variance": "~ 1 + (1 | s | g)"}, ["agq", "brms", "stan"]),
-    ({"mean": "y ~ 1 + (1 | g)", "random_effects": "student_t"}, ["brms", "stan"]),
-    ({"mean": "y ~ 1 + (1 | g)", "priors": {"gamma": "flat"}}, ["brms", "stan"]),
-    (BOTH | {"association": "linear"}, ["agq", "stan"]),
-    (BOTH | {"level2": "~ w"}, ["agq", "stan"]),
+    ({"mean": "y ~ 1 + (1 | g)"}, ["agq", "lme4", "nlme", "brms", "stan", "nuts"]),
+    ({"mean": "y ~ 1 + (1 + x || g)"}, ["agq", "lme4", "nlme", "brms", "stan", "nuts"]),
+    ({"mean": "y ~ 1 + (1 | g)", "variance": "~ 1 + x"}, ["agq", "nlme", "brms", "stan", "nuts"]),
+    ({"mean": "y ~ 1 + (1 | g)", "variance": "~ 0 + x"}, ["agq", "nlme", "brms", "stan", "nuts"]),
+    (BOTH, ["agq", "brms", "stan", "nuts"]),
+    ({"mean": "y ~ 1", "variance": "~ 1 + (1 | g)"}, ["agq", "brms", "stan", "nuts"]),
+    ({"mean": "y ~ x"}, ["agq", "brms", "stan", "nuts"]),
+    (
+        {"mean": "y ~ 1 + (1 | s | g)", "variance": "~ 1 + (1 | s | g)"},
+        ["agq", "brms", "stan", "nuts"],
+    ),
+    ({"mean": "y ~ 1 + (1 | g)", "random_effects": "student_t"}, ["brms", "stan", "nuts"]),
+    ({"mean": "y ~ 1 + (1 | g)", "priors": {"gamma": "flat"}}, ["brms", "stan", "nuts"]),
+    (BOTH | {"association": "linear"}, ["agq", "stan", "nuts"]),
+    (BOTH | {"level2": "~ w"}, ["agq", "stan", "nuts"]),
     (BOTH | {"random_effects": "classes", "classes": 2}, ["stan"]),
 ]
 
@@ -56,7 +59,7 @@ def test_every_reason_is_given() -> None:
         "lme4 cannot do without random effects in the mean (mean: y ~ 1), and cannot model the "
         "residual variance (variance: ~ x), and cannot fit Student-t random effects "
         '(random_effects="student_t"), and cannot use priors (priors on gamma). '
-        "Engines that can: brms, stan."
+        "Engines that can: brms, nuts, stan."
     )
 
 
@@ -87,6 +90,6 @@ def test_needs_say_which_part_of_the_spec_asks() -> None:
 
 def test_the_table_has_a_column_for_every_engine() -> None:
     rows = [row.strip("| ").split(" | ") for row in registry.capability_table().split("\n")]
-    assert rows[0] == ["agq", "lme4", "nlme", "twostep", "brms", "stan"]
+    assert rows[0] == ["agq", "lme4", "nlme", "twostep", "brms", "stan", "nuts"]
     assert len(rows) == 4 + len(registry.FEATURES)
     assert "fake" not in registry.capability_table()

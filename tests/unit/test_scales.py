@@ -21,6 +21,7 @@ def test_every_engine_has_a_rule() -> None:
         ("nlme", "log SD", 2.0),
         ("lme4", "SD", 2.0),
         ("stan", "log variance", 1.0),
+        ("nuts", "log variance", 1.0),
         ("fake", "log variance", 1.0),
     ],
 )

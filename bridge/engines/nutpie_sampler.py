@@ -1,0 +1,230 @@
+"""nutpie on a compiled density: draws, the sampler's statistics, progress, interruption.
+
+nutpie's own Python imports ArviZ, which takes seconds; here its compiled part is imported alone.
+What nutpie would call by a Python function it calls as a C function, so that no chain waits for
+another's interpreter.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from bridge.engines.base import Progress
+from bridge.errors import EngineFailed, EngineNotInstalled, EngineTimeout
+from bridge.nuts.calling import Density
+from bridge.nuts.density import expand, log_density
+
+_POLL = 0.1  # seconds between looks at the clock and for Ctrl-C
+_RATE = 250  # milliseconds between reports
+_REPORT = "{{ total_finished_draws }}/{{ total_draws }}"
+_NAMES = {
+    "diverging": "diverging",
+    "depth": "tree_depth",
+    "energy": "energy",
+    "mean_tree_accept": "acceptance_rate",
+    "step_size": "step_size",
+    "n_steps": "n_steps",
+    "logp": "lp",
+}
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What one run gave.
+
+    Attributes
+    ----------
+    draws : (chain, draw, number) array
+        Canonical parameters after warm-up.
+    stats : dict of (chain, draw) arrays
+        In ArviZ's names.
+    seconds : float
+        Of sampling, warm-up and all.
+    interrupted : bool
+        Whether Ctrl-C ended it early; then there are as many draws as every chain has.
+    """
+
+    draws: np.ndarray
+    stats: dict[str, np.ndarray]
+    seconds: float
+    interrupted: bool
+
+
+def library() -> ModuleType:
+    """Return nutpie's compiled part.
+
+    Raises
+    ------
+    EngineNotInstalled
+        Where nutpie is not installed.
+    """
+    name = "nutpie._lib"
+    if name in sys.modules:
+        return sys.modules[name]
+    package = importlib.util.find_spec("nutpie")
+    if package is None or not package.submodule_search_locations:
+        raise EngineNotInstalled("nuts runs on nutpie, which is not installed; pip install nutpie.")
+    folder = Path(next(iter(package.submodule_search_locations)))
+    finder = importlib.machinery.FileFinder(
+        str(folder),
+        (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES),
+    )
+    spec = finder.find_spec(name)
+    if spec is None or spec.loader is None:
+        raise EngineNotInstalled(
+            f"nutpie in {folder} has no compiled part; install it anew: pip install nutpie."
+        )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.modules[name] = module
+    return module
+
+
+def versions() -> dict[str, str]:
+    """Return what the engine runs on."""
+    return {name: metadata.version(name) for name in ("nutpie", "numba", "numpy")}
+
+
+def sample(
+    density: Density,
+    point: Callable[[int], np.ndarray],
+    progress: Progress,
+    options: dict[str, Any],
+) -> Sampled:
+    """Draw from a density.
+
+    Parameters
+    ----------
+    density : Density
+        The compiled density.
+    point : callable
+        From a seed to free coordinates where a chain starts.
+    progress : callable
+        Is told the share done and a few words.
+    options : dict
+        chains, draws, warmup, seed, cores, adapt_delta, max_treedepth, timeout.
+
+    Raises
+    ------
+    EngineFailed
+        Where no chain can start, or nutpie stops.
+    EngineTimeout
+        Where it takes too long.
+    KeyboardInterrupt
+        Where Ctrl-C comes before every chain has a draw.
+    """
+    lib = library()
+    began = time.perf_counter()
+    sampler = lib.PySampler.from_pymc(
+        _settings(lib, options),
+        options["cores"],
+        _model(lib, density, point),
+        lib.ProgressType.template_callback(_RATE, _REPORT, options["cores"], _report(progress)),
+        lib.PyStorage.arrow(),
+    )
+    interrupted = False
+    try:
+        _wait(sampler, began, options["timeout"])
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        # a sampler that still runs when Python ends takes the process with it
+        sampler.abort()
+    draws, stats = _collected(sampler.take_results(), options["draws"], interrupted)
+    return Sampled(draws, stats, time.perf_counter() - began, interrupted)
+
+
+def _settings(lib: ModuleType, options: dict[str, Any]) -> Any:
+    settings = lib.PyNutsSettings.Diag(options["seed"])
+    settings.num_tune = options["warmup"]
+    settings.num_draws = options["draws"]
+    settings.num_chains = options["chains"]
+    settings.target_accept = options["adapt_delta"]
+    settings.maxdepth = options["max_treedepth"]
+    return settings
+
+
+def _model(lib: ModuleType, density: Density, point: Callable[[int], np.ndarray]) -> Any:
+    sizes = {"number": density.size_canonical, "unconstrained_parameter": density.size}
+    variables = lib.PyVariable.new_variables(
+        ["draws"], ["float64"], [(density.size_canonical,)], sizes, {"draws": ("number",)}
+    )
+    address = density.numbers.ctypes.data
+    return lib.PyMcModel(
+        lib.LogpFunc(log_density.address, address, (log_density, density)),
+        lib.ExpandFunc(
+            density.size, density.size_canonical, expand.address, address, (expand, density)
+        ),
+        variables, density.size, sizes, {}, point, None,
+    )  # fmt: skip
+
+
+def _report(progress: Progress) -> Callable[[str], None]:
+    def report(text: str) -> None:
+        done, _, total = text.partition("/")
+        progress(int(done) / max(int(total), 1), f"{done} of {total} draws")
+
+    return report
+
+
+def _last_words(said: str) -> str:
+    if "initialization points failed" in said:
+        return (
+            "nuts has no point to start at: the density is not a number there. Look at the outcome "
+            "and the predictors for extreme values, and rescale what is far from one."
+        )
+    return f"nutpie stopped: {said.splitlines()[0]}"
+
+
+def _wait(sampler: Any, began: float, timeout: float | None) -> None:
+    while True:
+        try:
+            sampler.wait(_POLL)
+        except TimeoutError:
+            if timeout is not None and time.perf_counter() - began > timeout:
+                raise EngineTimeout(
+                    f"nuts took longer than timeout = {timeout:g} seconds; allow more, or ask for "
+                    "fewer draws."
+                ) from None
+        except RuntimeError as error:
+            raise EngineFailed(_last_words(str(error))) from error
+        else:
+            return
+
+
+def _collected(
+    trace: Any, wanted: int, interrupted: bool
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the draws after warm-up of all chains, as many as the shortest has."""
+    from arro3.core import list_flatten
+
+    draws, stats = trace.get_arrow_trace()
+    kept = [np.flatnonzero(~np.asarray(s.column("tuning"))) for s in stats]
+    count = min([wanted, *(len(k) for k in kept)]) if kept else 0
+    if count == 0 and interrupted:
+        raise KeyboardInterrupt
+    if count == 0:
+        raise EngineFailed("nutpie stopped before every chain had a draw.")
+    whole = []
+    for batch, rows in zip(draws, kept, strict=True):
+        flat = np.asarray(list_flatten(batch.column("draws")))
+        whole.append(flat.reshape(batch.num_rows, -1)[rows[:count]])
+    found = {
+        ours: np.array(
+            [np.asarray(s.column(theirs))[k[:count]] for s, k in zip(stats, kept, strict=True)]
+        )
+        for theirs, ours in _NAMES.items()
+    }
+    for name in ("tree_depth", "n_steps"):
+        found[name] = found[name].astype(int)
+    return np.array(whole), found

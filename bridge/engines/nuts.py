@@ -1,0 +1,188 @@
+"""nuts: Bayesian location-scale models in Python alone, by nutpie on a compiled density."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bridge import names
+from bridge.design import Design
+from bridge.engines.base import SAMPLER_OPTIONS, Engine, Option, Plan, Progress, RawFit
+from bridge.engines.posterior import Draws, posterior_result
+from bridge.errors import OptionError, suggest
+from bridge.nuts import formulation
+from bridge.nuts.arrays import arrays_of
+from bridge.nuts.build import make_problem
+from bridge.nuts.points import starting_points
+from bridge.nuts.starts import start_of
+from bridge.result import Result
+
+_FORMULATIONS = (formulation.AUTO, *formulation.WORDS)
+
+
+class Formulation(Option):
+    """A word for all effects, or a mapping from effects to words."""
+
+    def check(self, name: str, value: Any) -> Any:
+        """Return the value, or raise `OptionError`."""
+        words = value.values() if isinstance(value, Mapping) else (value,)
+        for word in words:
+            if word not in _FORMULATIONS:
+                raise OptionError(
+                    f"{name} ({self.meaning}) is one of {', '.join(_FORMULATIONS)}, or a mapping "
+                    f"from effects such as u:Intercept to these, not {value!r}."
+                    f"{suggest(str(word), _FORMULATIONS)}"
+                )
+        return dict(value) if isinstance(value, Mapping) else value
+
+
+class Nuts(Engine):
+    """Bayesian location-scale models by NUTS, without R and without a compiler."""
+
+    name = "nuts"
+    options = {  # noqa: RUF012 - a constant of the class
+        **SAMPLER_OPTIONS,
+        "warmup": Option(500, "count", "warm-up draws of each chain, not kept"),
+        "formulation": Formulation("auto", "choice", "how effects are sampled", _FORMULATIONS),
+        "starts": Option("near", "choice", "where chains start", ("near", "dispersed")),
+    }
+
+    def refusals(self, design: Design) -> list[str]:
+        """Return why the level-2 functions cannot be fitted."""
+        if any(kind == "pcor" for kind, _, _ in design.kappa_terms):
+            return ["fit level-2 functions of partial correlations (pcor)"]
+        return []
+
+    def translate(self, design: Design, options: Mapping[str, Any]) -> Plan:
+        """Settle starts and formulation; the density never changes."""
+        _check_effects(options["formulation"], design)
+        arrays = arrays_of(design)
+        start = start_of(design, arrays)
+        words = formulation.settled(options["formulation"], design.effects)
+        problem = make_problem(arrays, start, words)
+        native = "\n".join(_native(design, words, len(problem.cells.size), options))
+        call = {"start": start, "problem": problem}
+        return Plan(self.name, design, options, native, call)
+
+    def run(self, plan: Plan, progress: Progress) -> RawFit:
+        """Compile where that was not done before, and sample."""
+        import time
+
+        progress(None, _loading())
+        began = time.perf_counter()
+        from bridge.engines import nutpie_sampler
+        from bridge.nuts.calling import Density
+
+        density = Density(plan.call["problem"])
+        compiled = time.perf_counter() - began
+        point = starting_points(plan.call["problem"], plan.call["start"], plan.options["starts"])
+        drawn = nutpie_sampler.sample(density, point, progress, dict(plan.options))
+        said = (_incomplete(drawn.draws, plan.options),) if drawn.interrupted else ()
+        return RawFit(
+            values={"draws": drawn.draws, "sampler": drawn.stats},
+            versions=nutpie_sampler.versions(),
+            warnings=said,
+            seconds={
+                "compile": compiled, "sampling": drawn.seconds, "total": compiled + drawn.seconds
+            },
+        )  # fmt: skip
+
+    def harmonise(self, raw: RawFit, plan: Plan) -> Result:
+        """Label the draws, canonical already."""
+        design = plan.design
+        draws = np.asarray(raw.values["draws"])
+        sizes = {
+            "gamma": len(design.mean.labels),
+            "delta": len(design.variance.labels),
+            "lambda_": len(design.latent_terms),
+            "kappa": len(design.kappa_terms),
+            "sd": len(design.constant_effects),
+            "rho": len(design.constant_rho_pairs),
+            "nu": int(design.spec.random_effects == "student_t"),
+        }
+        places = np.cumsum([0, *sizes.values()])
+        part = {name: draws[..., places[i] : places[i + 1]] for i, name in enumerate(sizes)}
+        shape = (len(design.effects), len(design.group_labels))
+        effects = draws[..., places[-1] :].reshape(*draws.shape[:2], *shape)
+        stats = {name: np.asarray(values) for name, values in raw.values["sampler"].items()}
+        return posterior_result(
+            plan,
+            raw,
+            Draws(
+                gamma=part["gamma"],
+                delta=part["delta"],
+                sd=part["sd"],
+                rho=part["rho"],
+                effects=np.swapaxes(effects, -1, -2),
+                sample_stats=stats,
+                nu=part["nu"][..., 0] if sizes["nu"] else None,
+                lambda_=part["lambda_"] if sizes["lambda_"] else None,
+                kappa=part["kappa"] if sizes["kappa"] else None,
+            ),
+        )
+
+
+def _loading() -> str:
+    from bridge.nuts.compiling import is_cached
+
+    if is_cached():
+        return "loading the compiled density"
+    return "compiling the density: once on this machine, about a minute"
+
+
+def _check_effects(asked: Any, design: Design) -> None:
+    for effect in asked if isinstance(asked, Mapping) else ():
+        if effect not in design.effects:
+            raise OptionError(
+                f"formulation names '{effect}', which is no effect of this model."
+                f"{suggest(str(effect), design.effects)} It has: {', '.join(design.effects)}."
+            )
+
+
+def _incomplete(draws: np.ndarray, options: Mapping[str, Any]) -> str:
+    return (
+        f"Incomplete: sampling was interrupted after {draws.shape[1]} of {options['draws']} draws "
+        "of each chain."
+    )
+
+
+def _native(design: Design, words: list[str], cells: int, options: Mapping[str, Any]) -> list[str]:
+    """Say the model, what is sampled how, and the sampler's settings."""
+    priors, spec = design.priors, design.spec
+    by = f"by {cells} cells of one variance" if cells else f"by {len(design.y)} rows"
+    lines = [
+        "# bridge's own density and gradient, compiled by Numba; sampled by nutpie",
+        f"sample by NUTS, chains = {options['chains']}, warmup = {options['warmup']}, "
+        f"draws = {options['draws']}, seed = {options['seed']},",
+        f"    adapt_delta = {options['adapt_delta']}, max_treedepth = {options['max_treedepth']}, "
+        f"starts = {options['starts']}",
+        f"  mean: {spec.mean}",
+        f"  log variance: {spec.variance}",
+        f"  {len(design.y)} rows in {len(design.group_labels)} groups, level 1 {by}",
+        "  priors",
+    ]
+    terms = [("gamma", t, p) for t, p in zip(design.mean.labels, priors.gamma, strict=True)]
+    terms += [("delta", t, p) for t, p in zip(design.variance.labels, priors.delta, strict=True)]
+    terms += [("lambda_", t, p) for t, p in zip(design.latent_terms, priors.lambda_, strict=True)]
+    kappa = [names.kappa_label(*term) for term in design.kappa_terms]
+    terms += [("kappa", t, p) for t, p in zip(kappa, priors.kappa, strict=True)]
+    lines += [
+        f"    {names.comment(names.flat(name, term))} ~ {prior}" for name, term, prior in terms
+    ]
+    sds = dict(zip(design.constant_effects, priors.sd, strict=True))
+    lines += [f"    SD of {names.comment(effect)} ~ {prior}" for effect, prior in sds.items()]
+    if design.constant_rho_pairs:
+        some = len(design.constant_rho_pairs) < len(design.rho_pairs)
+        rest = "; beside functions its marginal" if some else ""
+        lines.append(f"    correlations within blocks ~ lkj({priors.lkj:g}){rest}")
+    if spec.random_effects == "student_t":
+        lines.append(f"    nu ~ {priors.nu}, above 1; the effects multivariate t")
+    if spec.association is not None:
+        lines.append(f"  association: {spec.association}, {spec.latent_scale} mean effects")
+    if words:
+        lines.append("  effects, blocks of correlated ones by number")
+    for effect, block, word in zip(design.effects, design.block, words, strict=True):
+        lines.append(f"    {names.comment(effect)}: block {block + 1}, {word}")
+    return lines

@@ -1,0 +1,84 @@
+"""Fixed columns that are a column of an effect times a constant of the group.
+
+There X = z h with h constant within groups, such as the intercept beside u:Intercept, or
+sector * x beside u:x, so that x'gamma + z u = z (h gamma + u): the group's own coefficient of z
+holds the fixed part, and rows need not know of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bridge import by_group
+
+_ALIKE = 1e-10  # of a column's largest value
+
+
+@dataclass(frozen=True, eq=False)
+class Folded:
+    """Which of the fixed columns go with which effect.
+
+    Attributes
+    ----------
+    effect, term : (f,) arrays of int
+        Effect and fixed term of each pair.
+    column : (f, J) array
+        The group constants.
+    rest : (r,) array of int
+        The fixed terms that go with no effect.
+    effects : int
+        How many effects there are.
+    """
+
+    effect: np.ndarray
+    term: np.ndarray
+    column: np.ndarray
+    rest: np.ndarray
+    effects: int
+
+    def values(self, coefficients: np.ndarray) -> np.ndarray:
+        """Return the fixed part that goes with each effect, (effects, J)."""
+        found = np.zeros((self.effects, self.column.shape[1]))
+        for effect, term, column in zip(self.effect, self.term, self.column, strict=True):
+            found[effect] += coefficients[term] * column
+        return found
+
+
+def fold(X: np.ndarray, Z: np.ndarray, group: np.ndarray, J: int) -> Folded:
+    """Find the columns of X that are a column of Z times a group constant.
+
+    Parameters
+    ----------
+    X, Z : (N, p), (N, q) arrays
+        Designs of the fixed terms and of the effects.
+    group : (N,) array of int
+        From 0.
+    J : int
+        Number of groups.
+
+    Returns
+    -------
+    Folded
+        A term goes with the first effect that it fits.
+    """
+    effect, term, column = [], [], []
+    taken = np.zeros(X.shape[1], dtype=bool)
+    for a, z in enumerate(Z.T):
+        size = np.bincount(group, weights=z**2, minlength=J)
+        constant = by_group.sums(X * z[:, None], group, J) / np.where(size > 0, size, 1)[:, None]
+        away = np.abs(X - constant[group] * z[:, None]).max(axis=0, initial=0.0)
+        fits = (away <= _ALIKE * np.abs(X).max(axis=0, initial=0.0)) & ~taken
+        for t in np.flatnonzero(fits):
+            effect.append(a)
+            term.append(t)
+            column.append(constant[:, t])
+        taken |= fits
+    return Folded(
+        np.array(effect, dtype=int),
+        np.array(term, dtype=int),
+        np.array(column, dtype=float).reshape(len(column), J),
+        np.flatnonzero(~taken),
+        Z.shape[1],
+    )

@@ -1,0 +1,75 @@
+"""What the groups say about their effects and about the coefficients, at a start.
+
+With D = exp(-log variance) the effects of the mean have information Z'DZ in a group; a row says 1/2
+of its log variance, so those of the log variance have A'A / 2.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bridge import by_group
+from bridge.nuts.arrays import Arrays
+
+
+def conditional(D: np.ndarray, w: np.ndarray, T: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """Return the covariance of the effects of design D in each group, given its rows.
+
+    Parameters
+    ----------
+    D : (N, a) array
+        Design of the effects.
+    w : (N,) array
+        Information of each row about its linear predictor.
+    T : (a, a) array
+        Covariance of the effects, positive definite.
+    arrays : Arrays
+        The grouping.
+
+    Returns
+    -------
+    (J, a, a) array
+        (T^-1 + D'wD)^-1 by group.
+    """
+    # whitened: T^-1 need not be well conditioned
+    factor = np.linalg.cholesky(T)
+    white = (D @ factor) * np.sqrt(w)[:, None]
+    inside = np.linalg.inv(np.eye(len(T)) + by_group.products(white, white, arrays.group, arrays.J))
+    found: np.ndarray = factor @ inside @ factor.T
+    return found
+
+
+def coefficient_factor(
+    X: np.ndarray, D: np.ndarray, w: np.ndarray, T: np.ndarray, arrays: Arrays
+) -> np.ndarray:
+    """Return a triangular factor of the covariance of the coefficients of X, effects integrated.
+
+    Parameters
+    ----------
+    X : (N, p) array
+        Design of the coefficients.
+    D, w, T, arrays
+        As for `conditional`.
+
+    Returns
+    -------
+    (p, p) array
+        Lower triangular, with a positive diagonal: the factor C of
+        (X'wX - sum over groups of X'wD (T^-1 + D'wD)^-1 D'wX)^-1 = C C'.
+    """
+    p = X.shape[1]
+    if p == 0:
+        return np.zeros((0, 0))
+    size = np.sqrt(np.mean(X**2, axis=0))
+    size = np.where(size > 0, size, 1.0)
+    unit = X / size
+    spread = conditional(D, w, T, arrays)
+    across = by_group.products(D * w[:, None], unit, arrays.group, arrays.J)
+    precision = (unit * w[:, None]).T @ unit
+    precision -= np.einsum("jap,jab,jbr->pr", across, spread, across)
+    values, vectors = np.linalg.eigh(0.5 * (precision + precision.T))
+    # where the groups take all that the rows say, rounding must not make a variance infinite
+    values = np.maximum(values, 1e-8 * max(float(values.max()), 1e-300))
+    covariance = (vectors / values) @ vectors.T
+    found: np.ndarray = np.linalg.cholesky(covariance) / size[:, None]
+    return found
