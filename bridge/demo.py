@@ -25,7 +25,11 @@ SHARED = "mathach ~ 1 + sector + (1 | s | school)"
 _STEPS: tuple[tuple[str, ModelSpec, tuple[str, ...]], ...] = (
     ("standard", ModelSpec(MEAN), ("agq", "lme4", "nlme")),
     ("log-variance", ModelSpec(MEAN, "~ 1 + sector"), ("agq", "nlme")),
-    ("Model 1", ModelSpec(SHARED, "~ 1 + sector + (1 | s | school)"), ("agq", "stan", "brms")),
+    (
+        "Model 1",
+        ModelSpec(SHARED, "~ 1 + sector + (1 | s | school)"),
+        ("agq", "nuts", "stan", "brms"),
+    ),
 )
 _SAMPLING = {"chains": 2, "warmup": 1000, "draws": 1000}
 _PUBLISHED = "leckie2014/model1"

@@ -9,7 +9,7 @@ from bridge.errors import EngineFailed, EngineNotInstalled
 def statuses(*ready):
     return [
         doctor.EngineStatus(e, ready=e in ready, missing="R", mend="apt-get …")
-        for e in ("agq", "lme4", "nlme", "brms", "stan", "fake")
+        for e in ("agq", "lme4", "nlme", "brms", "stan", "nuts", "fake")
     ]
 
 
@@ -26,11 +26,13 @@ def said(monkeypatch):
 
 
 def test_all_engines_in_one_table_with_print(said, monkeypatch):
-    monkeypatch.setattr(doctor, "check", lambda: statuses("agq", "lme4", "nlme", "brms", "stan"))
+    monkeypatch.setattr(
+        doctor, "check", lambda: statuses("agq", "lme4", "nlme", "brms", "stan", "nuts")
+    )
     found = demo.run_demo(seed=1, say=said.append)
     assert list(found.results) == [
         "standard\nagq", "standard\nlme4", "standard\nnlme", "log-variance\nagq",
-        "log-variance\nnlme", "Model 1\nagq", "Model 1\nstan", "Model 1\nbrms",
+        "log-variance\nnlme", "Model 1\nagq", "Model 1\nnuts", "Model 1\nstan", "Model 1\nbrms",
     ]  # fmt: skip
     assert "published" in found.comparison.table.columns
     assert any("spurious precision" in s for s in found.meaning)
@@ -41,7 +43,7 @@ def test_without_r_it_says_so_and_runs_what_it_can(said, monkeypatch):
     monkeypatch.setattr(doctor, "check", lambda: statuses("stan"))
     found = demo.run_demo(seed=1, say=said.append)
     assert list(found.results) == ["Model 1\nstan"]
-    assert sum("left out: R. To mend it: apt-get" in text for text in said) == 7
+    assert sum("left out: R. To mend it: apt-get" in text for text in said) == 8
 
 
 def test_a_failing_engine_is_reported_not_hidden(said, monkeypatch):
