@@ -62,12 +62,13 @@ def problem_of(data: dict, seed: int = 0, words: list[str] | None = None) -> Pro
 def random_point(problem: Problem, data: dict, rng: np.random.Generator) -> np.ndarray:
     """Free coordinates whose matrices are positive definite, and whose density is no extreme."""
     density, size = Density(problem), 0.5
-    while True:
+    for _ in range(60):
         x = size * rng.normal(size=problem.size)
-        if density(x)[0] > -1e6:
+        if density(x)[0] > -1e4 * data["N"]:
             return x
         # two rows and three predictors leave a coefficient free, and its coordinate a wide one
         size *= 0.8
+    raise AssertionError("no point with a density was found")
 
 
 def named(problem: Problem, data: dict, x: np.ndarray) -> dict:

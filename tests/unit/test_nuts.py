@@ -106,7 +106,7 @@ def test_too_long() -> None:
 def test_ctrl_c_keeps_what_was_drawn(engine: str) -> None:
     fitted()  # compiled
     threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-    result = fitted(data(50, 60), draws=100_000, cores=2)
+    result = fitted(data(50, 60), draws=100_000, cores=2, timeout=60)
     assert result.warnings[0].startswith("Incomplete: sampling was interrupted after ")
     assert 0 < result.idata["posterior"].sizes["draw"] < 100_000
     assert_finite(result)
@@ -115,7 +115,7 @@ def test_ctrl_c_keeps_what_was_drawn(engine: str) -> None:
 def test_ctrl_c_before_there_are_draws() -> None:
     threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
-        fitted(data(50, 60), warmup=1_000_000)
+        fitted(data(50, 60), warmup=1_000_000, timeout=60)
 
 
 def test_progress_says_what_it_does() -> None:

@@ -176,6 +176,8 @@ def test_gradient_over_designs(
 ) -> None:
     rng = np.random.default_rng(seed)
     block = list(rng.integers(1, blocks + 1, qu + qv))
+    # more coefficients than half the rows leave some undetermined, their coordinates without end
+    p, k = min(p, groups * size // 2), min(k, max(1, groups * size // 2))
     data = reference.make_data(block, qu, [0] * len(block), p=p, k=k, groups=groups, size=size)
     data = reference.extended(
         data, latent=latent if qu else 0, t_effects=bool(seed % 2 and qu + qv), seed=seed
