@@ -1,4 +1,4 @@
-"""Every model of the two papers by brms and by our Stan programs: one posterior.
+"""Every model of the two papers by brms, by our Stan programs and by nuts: one posterior.
 
 Both run long enough to tell: at least 400 effective draws of every parameter.
 """
@@ -21,21 +21,22 @@ from seed_models import EXAM, HSB, spec_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.r, pytest.mark.stan]
 
-# gamma mixes slowest in brms (about 1 effective draw in 9), the variance of v in our program
-SAMPLING = {"chains": 2, "warmup": 1000, "draws": 3000, "cores": 2}
+# gamma mixes slowest in brms: about 1 effective draw in 9
+SAMPLING = {"chains": 2, "draws": 3000, "cores": 2}
 MODELS = [*HSB, *EXAM]
+ENGINES = ["stan", "nuts", "brms"]
 
 
 @cache
 def fitted(name: str, engine: str) -> Result:
     spec, data = spec_of(name)
-    seed = {"stan": 1, "brms": 2}[engine]  # chains of their own
+    seed = {"stan": 1, "brms": 2, "nuts": 3}[engine]  # chains of their own
     result = bridge.fit(spec, bridge.datasets.load(data), engine, seed=seed, **SAMPLING)
     print(f"\n{name}, {engine}: {result.seconds}\n{result.summary()}", flush=True)
     return result
 
 
-@pytest.mark.parametrize("engine", ["stan", "brms"])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", MODELS)
 def test_every_parameter_has_400_effective_draws(name: str, engine: str) -> None:
     estimates = fitted(name, engine).estimates
@@ -46,10 +47,11 @@ def test_every_parameter_has_400_effective_draws(name: str, engine: str) -> None
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_stan_and_brms_agree(name: str) -> None:
-    found = bridge.compare(fitted(name, "stan"), fitted(name, "brms"))
+def test_the_engines_agree(name: str) -> None:
+    results = [fitted(name, engine) for engine in ENGINES]
+    found = bridge.compare(*results)
     print(f"\n{found.text()}", flush=True)
     judged = found.verdicts
-    assert len(judged) == len(fitted(name, "stan").estimates)
+    assert len(judged) == 3 * len(results[0].estimates)  # of each two
     other = judged[judged["verdict"] != verdicts.AGREE]
     assert other.empty, other.to_string()
