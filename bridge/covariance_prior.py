@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bridge.errors import PriorError
+
+if TYPE_CHECKING:
+    from bridge.priors import Prior
+
+_KINDS = {"flat": 1, "inverse_wishart": 2}
 
 
 def triangle(matrix: np.ndarray) -> tuple[float, ...]:
@@ -107,6 +113,38 @@ def check_alone(keys: Mapping[str, object], blocks: Sequence[Sequence[str]]) -> 
                     f"Priors are set on {key} and on tau, which is the whole covariance matrix of "
                     f"{', '.join(block)}, its SDs and correlations included; leave one of them out."
                 )
+
+
+def by_effect(
+    priors: Sequence[Prior | None], block: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the priors of the blocks' covariance matrices as numbers for each effect.
+
+    Parameters
+    ----------
+    priors : sequence of (Prior or None)
+        One for each block, settled; empty where no block has one.
+    block : sequence of int
+        The block of each of q effects.
+
+    Returns
+    -------
+    kind : (q,) array of int
+        0 none, 1 flat, 2 inverse Wishart.
+    df : (q,) array
+        Its degrees of freedom.
+    scale : (q, q) array
+        Its scale matrix, df times the plausible T; zeros between blocks.
+    """
+    q = len(block)
+    kind, df, scale = np.zeros(q, dtype=int), np.zeros(q), np.zeros((q, q))
+    for number, prior in enumerate(priors):
+        own = [i for i, of in enumerate(block) if of == number]
+        kind[own] = 0 if prior is None else _KINDS[prior.family]
+        if prior is not None and prior.parameters:
+            df[own] = prior.parameters[0]
+            scale[np.ix_(own, own)] = df[own[0]] * matrix_of(prior.parameters[1:])
+    return kind, df, scale
 
 
 def covariance_log_density(

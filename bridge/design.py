@@ -159,6 +159,12 @@ class Design:
         return "pcor" if partial else "rho"
 
     @property
+    def in_partial_blocks(self) -> list[bool]:
+        """For each effect, whether its block's correlations are functions as partial ones."""
+        blocks = {self.block[a] for a, b in self.rho_pairs if self.kind((a, b)) == "pcor"}
+        return [block in blocks for block in self.block]
+
+    @property
     def constant_tau_pairs(self) -> list[tuple[int, int]]:
         """Positions of the elements of tau that are parameters.
 

@@ -49,12 +49,6 @@ class Nuts(Engine):
         "starts": Option("near", "choice", "where chains start", ("near", "dispersed")),
     }
 
-    def refusals(self, design: Design) -> list[str]:
-        """Return why the level-2 functions cannot be fitted."""
-        if any(kind == "pcor" for kind, _, _ in design.kappa_terms):
-            return ["fit level-2 functions of partial correlations (pcor)"]
-        return []
-
     def translate(self, design: Design, options: Mapping[str, Any]) -> Plan:
         """Settle starts and formulation; the density never changes."""
         _check_effects(options["formulation"], design)
@@ -171,9 +165,15 @@ def _native(design: Design, words: list[str], cells: int, options: Mapping[str, 
     lines += [
         f"    {names.comment(names.flat(name, term))} ~ {prior}" for name, term, prior in terms
     ]
-    sds = dict(zip(design.constant_effects, priors.sd, strict=True))
-    lines += [f"    SD of {names.comment(effect)} ~ {prior}" for effect, prior in sds.items()]
-    if design.constant_rho_pairs:
+    block_of = dict(zip(design.effects, design.block, strict=True))
+    for effect, prior in zip(design.constant_effects, priors.sd, strict=True):
+        if priors.of_block(block_of[effect]) is None:
+            lines.append(f"    SD of {names.comment(effect)} ~ {prior}")
+    for number, whole in enumerate(priors.tau):
+        if whole is not None:
+            numbers = ": df, then a plausible T, row by row" * bool(whole.parameters)
+            lines.append(f"    T of block {number + 1} ~ {whole}{numbers}")
+    if any(priors.of_block(design.block[a]) is None for a, _ in design.constant_rho_pairs):
         some = len(design.constant_rho_pairs) < len(design.rho_pairs)
         rest = "; beside functions its marginal" if some else ""
         lines.append(f"    correlations within blocks ~ lkj({priors.lkj:g}){rest}")

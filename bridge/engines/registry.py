@@ -110,7 +110,7 @@ ENGINES: dict[str, Entry] = {
         "bridge.engines.nuts:Nuts",
         "Python alone",
         "posterior",
-        frozenset(FEATURES) - {"covariance_priors", "classes"},
+        frozenset(FEATURES) - {"classes"},
     ),
     "fake": Entry(
         "bridge.engines.fake:Fake", "nothing (canned draws)", "posterior", _BAYESIAN | {"student_t"}

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from bridge.covariance_prior import matrix_of
+from bridge.covariance_prior import by_effect
 from bridge.design import Design
 from bridge.priors import Prior
 
 _COEFFICIENT = {"flat": 0, "normal": 1, "student_t": 2}
 _SD = {"flat": 0, "half_t": 1, "half_normal": 2, "exponential": 3}
-_COVARIANCE = {"flat": 1, "inverse_wishart": 2}
 _LATENT = {None: 0, "linear": 1, "quadratic": 2}
 
 
@@ -59,7 +58,7 @@ def stan_data(design: Design) -> dict[str, Any]:
         "H": H,
         **_coefficient_priors("kappa", priors.kappa),
         **_covariance_priors(design),
-        "partial": np.array(_in_partial_blocks(design), dtype=int),
+        "partial": np.array(design.in_partial_blocks, dtype=int),
     }
 
 
@@ -95,15 +94,8 @@ def _coefficient_priors(name: str, priors: Sequence[Prior]) -> dict[str, np.ndar
 
 
 def _covariance_priors(design: Design) -> dict[str, np.ndarray]:
-    """Return kind, df and scale (df times the plausible T) of the blocks' priors, by effect."""
-    q, tau = len(design.effects), design.priors.tau
-    kind, df, scale = np.zeros(q, dtype=int), np.zeros(q), np.zeros((q, q))
-    for number, prior in enumerate(tau):
-        own = [i for i, block in enumerate(design.block) if block == number]
-        kind[own] = 0 if prior is None else _COVARIANCE[prior.family]
-        if prior is not None and prior.parameters:
-            df[own] = prior.parameters[0]
-            scale[np.ix_(own, own)] = df[own[0]] * matrix_of(prior.parameters[1:])
+    """Return the priors of the blocks' covariance matrices, by effect."""
+    kind, df, scale = by_effect(design.priors.tau, design.block)
     return {"tau_prior_kind": kind, "tau_prior_df": df, "tau_prior_scale": scale}
 
 
@@ -112,12 +104,6 @@ def _lkj(design: Design) -> np.ndarray:
     priors = design.priors
     shapes = [priors.lkj if priors.of_block(b) is None else 1.0 for b in design.block]
     return np.array(shapes, dtype=float)
-
-
-def _in_partial_blocks(design: Design) -> list[bool]:
-    """Return for each effect whether its block's correlations are functions as partial ones."""
-    blocks = {design.block[a] for a, b in design.rho_pairs if design.kind((a, b)) == "pcor"}
-    return [block in blocks for block in design.block]
 
 
 def _sd_row(prior: Prior) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bridge.covariance_prior import by_effect
 from bridge.design import Design
 from bridge.priors import Prior
 
@@ -38,7 +39,7 @@ class Arrays:
         Of the SDs that are the same in all groups: 0 flat, 1 half-t, 2 half-normal, 3 exponential;
         df, scale or unused, rate.
     lkj : float
-        Shape of LKJ in each block.
+        Shape of LKJ in each block whose covariance matrix has no prior as a whole.
     nu_prior : (2,) or (0,) array
         Shape and rate of the gamma of nu; empty where effects are normal.
     latent : {0, 1, 2}
@@ -49,6 +50,11 @@ class Arrays:
         For each coefficient of a level-2 function the pair of effects, the later first, from 0.
     H : (J, m) array
         Its column.
+    partial : (q,) array of int
+        1 where functions of an effect's correlations are of partial ones; empty where none are.
+    tau_kind, tau_df, tau_scale : (q,), (q,), (q, q) arrays
+        Priors of the blocks' covariance matrices as `bridge.covariance_prior.by_effect` has them;
+        empty where there are none.
     """
 
     y: np.ndarray
@@ -69,6 +75,10 @@ class Arrays:
     standardised: bool = True
     kappa_pair: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), dtype=int))
     H: np.ndarray = field(default_factory=lambda: np.zeros((1, 0)))
+    partial: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
+    tau_kind: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
+    tau_df: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    tau_scale: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -100,6 +110,7 @@ def arrays_of(design: Design) -> Arrays:
             pairs += [(later, earlier)] * len(encoded.labels)
             columns.append(encoded.matrix)
     student = spec.random_effects == "student_t"
+    tau_kind, tau_df, tau_scale = by_effect(priors.tau, design.block)
     return Arrays(
         y=design.y,
         X=design.mean.matrix,
@@ -119,6 +130,10 @@ def arrays_of(design: Design) -> Arrays:
         standardised=spec.latent_scale == "standardised",
         kappa_pair=np.array(pairs, dtype=int).reshape(len(pairs), 2),
         H=np.hstack(columns),
+        partial=np.array(design.in_partial_blocks, dtype=int),
+        tau_kind=tau_kind,
+        tau_df=tau_df,
+        tau_scale=tau_scale,
     )
 
 

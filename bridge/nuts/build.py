@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import multigammaln
 
 from bridge.nuts.arrays import Arrays
 from bridge.nuts.folding import Folded, fold
@@ -11,6 +12,7 @@ from bridge.nuts.information import coefficient_factor
 from bridge.nuts.level1_data import cells_of, choose_cells, no_cells, no_rows, rows_of
 from bridge.nuts.problem import Coefficients, Problem, Sampled, Spread
 from bridge.nuts.starts import Start
+from bridge.priors import lkj_log_density
 
 
 def make_problem(arrays: Arrays, start: Start, words: list[str]) -> Problem:
@@ -81,8 +83,10 @@ def _spread(a: Arrays, start: Start) -> Spread:
     free = [p for p in a.pairs if a.block[p[0]] in among and p not in a.functions]
     members = {number: int(np.sum(a.block == number)) for number in a.block.tolist()}
     # LKJ(eta) of K: partial correlations given b earlier ones have the shape eta + (K - 2 - b) / 2
+    whole = a.tau_kind if len(a.tau_kind) else np.zeros(len(a.block), dtype=int)
     shape = [
-        a.lkj + 0.5 * (members[int(a.block[later])] - 2 - int(np.sum(a.block[:b] == a.block[b])))
+        (1.0 if whole[later] else a.lkj)
+        + 0.5 * (members[int(a.block[later])] - 2 - int(np.sum(a.block[:b] == a.block[b])))
         for later, b in cpc
     ]
     free_shape = [a.lkj + 0.5 * (members[int(a.block[later])] - 2) for later, _ in free]
@@ -101,7 +105,32 @@ def _spread(a: Arrays, start: Start) -> Spread:
         rho_pair=_pairs([pair for pair in a.pairs if pair not in a.functions]),
         kappa_pair=a.kappa_pair,
         H=a.H.T,
+        partial=a.partial if len(a.partial) else np.zeros(len(a.block), dtype=int),
+        **_covariance_priors(a, whole),
     )
+
+
+def _covariance_priors(a: Arrays, kind: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what the prior of the T of whole blocks reads; its constants are added up here."""
+    q = len(a.block)
+    root, df, order, constant = np.zeros((q, q)), np.zeros(q), np.zeros(q), 0.0
+    for number in np.unique(a.block):
+        own = np.flatnonzero(a.block == number)
+        order[own] = K = len(own)
+        if not kind[own[0]]:
+            continue
+        # d T / d (sd, R) has the factor 2^K; LKJ(1), uniform, is taken off the correlations
+        constant += K * np.log(2.0) - float(lkj_log_density(np.eye(K), 1.0))
+        if kind[own[0]] == 2:
+            df[own] = n = a.tau_df[own[0]]
+            inside = np.linalg.cholesky(a.tau_scale[np.ix_(own, own)])
+            root[np.ix_(own, own)] = inside
+            constant += n * np.log(np.diag(inside)).sum() - 0.5 * n * K * np.log(2.0)
+            constant -= multigammaln(0.5 * n, K)
+    return {
+        "tau_kind": kind, "tau_order": order, "tau_df": df, "tau_root": root,
+        "tau_constant": np.array([constant]),
+    }  # fmt: skip
 
 
 def _pairs(pairs: list[tuple[int, int]]) -> np.ndarray:

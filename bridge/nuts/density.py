@@ -192,6 +192,7 @@ def value_and_gradient(flat, x, g):
     level2.effects_gradient(M, KM, C, k, half, z, F, g_data, g_e, g_r, g_C, g_raw, b, g_M)
     level2.fixed_part_gradient(sampled, b, g_theta)
     factors.factors_gradient(spread, S, M, g_S, g_M, g_sd, g_L, g_free, g_kappa)
+    total += prior_density.covariances(spread, log_sd, L, g_sd, g_L)
     factors.constant_factor_gradient(spread, x_cpc, L, rest, g_L, g_cpc)
     _coefficients_gradient(terms, g_theta, g_x_theta)
     return total

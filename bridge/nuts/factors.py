@@ -13,8 +13,8 @@ are taken as they are, and the factor of each group is that of its R:
     L_ab = (R_ab - sum over d < b of L_ad L_bd) / L_bb,   L_aa = sqrt(1 - sum of L_ad^2);
 
 its derivative goes back through these steps one by one. A group whose R is not positive definite
-makes the density minus infinity. SDs that are functions are exp(H kappa / 2). (A further kind of
-function, or of prior on T, belongs here: M is all that the rest knows of them.)
+makes the density minus infinity. Where functions are of partial correlations, c = tanh(H kappa),
+each group's factor comes from them as above. SDs that are functions are exp(H kappa / 2).
 """
 
 from __future__ import annotations
@@ -137,6 +137,9 @@ def _varying_factors(p, x_free, kappa, L):
     for a in range(q):
         if not own[a]:
             continue
+        if p.partial[a]:
+            _from_partial(p, a, L)
+            continue
         for j in range(J):
             left = 1.0
             for b in range(a):
@@ -151,6 +154,35 @@ def _varying_factors(p, x_free, kappa, L):
                 return False
             L[a, a, j] = math.sqrt(left)
     return True
+
+
+@compiled
+def _from_partial(p, a, L):
+    """Overwrite atanh of partial correlations in row a by the row of each group's factor."""
+    for j in range(L.shape[2]):
+        left = 1.0
+        for b in range(a):
+            if p.block[b] == p.block[a]:
+                x = L[a, b, j]
+                L[a, b, j] = math.tanh(x) * left
+                left /= math.cosh(x)  # sqrt(1 - c^2), to all its digits
+        L[a, a, j] = left
+
+
+@compiled
+def _from_partial_gradient(p, a, S, M, g_L):
+    """Overwrite the gradient by row a of the factors by that by atanh of partial correlations."""
+    for j in range(S.shape[1]):
+        left = M[a, a, j] / S[a, j]
+        after = g_L[a, a, j] * left
+        g_L[a, a, j] = 0.0
+        for b in range(a - 1, -1, -1):
+            if p.block[b] == p.block[a]:
+                element, slope = M[a, b, j] / S[a, j], g_L[a, b, j]
+                before = math.hypot(left, element)
+                g_L[a, b, j] = (slope * left * left - element * after) / before
+                after += slope * element
+                left = before
 
 
 @compiled_sums
@@ -209,6 +241,9 @@ def _varying_gradient(p, S, M, g_L, g_free, g_kappa):
     own = _own_rows(p)
     for a in range(q - 1, -1, -1):
         if not own[a]:
+            continue
+        if p.partial[a]:
+            _from_partial_gradient(p, a, S, M, g_L)
             continue
         for j in range(J):
             for b in range(a):

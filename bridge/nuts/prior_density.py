@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from bridge.nuts.compiling import compiled
 
 _LOG_2_PI = math.log(2 * math.pi)
@@ -82,6 +84,58 @@ def correlations(x, shape, g_x):
         log_beta = 2 * math.lgamma(s) - math.lgamma(2 * s)
         total += s * log_rest - (2 * s - 1) * _LOG_2 - log_beta
         g_x[n] -= 2 * s * math.tanh(x[n])
+    return total
+
+
+@compiled
+def covariances(spread, log_sd, L, g_log_sd, g_L):
+    """Return the log density of whole covariance matrices, and add its gradients.
+
+    T = M M', M_ab = sd_a L_ab, as a density of SDs and correlations: each block of K has the factor
+    2^K prod of sd^K, and an inverse Wishart(df, R R') also, but for constants,
+
+        -(df + K + 1) sum of log M_aa - |V|^2 / 2,   V = M^-1 R,   so that   M- = M'^-1 V V'.
+    """
+    p = spread
+    q = L.shape[0]
+    total = p.tau_constant[0]
+    V, U = np.zeros((q, q)), np.zeros((q, q))
+    for a in range(q):
+        if p.tau_kind[a] == 0:
+            continue
+        i = p.sd_of[a]
+        power = p.tau_order[a]
+        if p.tau_kind[a] == 2:
+            fall = p.tau_df[a] + p.tau_order[a] + 1.0
+            power -= fall
+            total -= fall * math.log(L[a, a])
+            g_L[a, a] -= fall / L[a, a]
+            for c in range(a + 1):
+                V[a, c] = p.tau_root[a, c]
+                for b in range(a):
+                    V[a, c] -= math.exp(log_sd[i]) * L[a, b] * V[b, c]
+                V[a, c] /= math.exp(log_sd[i]) * L[a, a]
+                total -= 0.5 * V[a, c] ** 2
+        total += power * log_sd[i]
+        g_log_sd[i] += power
+    for a in range(q - 1, -1, -1):
+        if p.tau_kind[a] != 2:
+            continue
+        for c in range(q):
+            U[a, c] = V[a, c]
+            for b in range(a + 1, q):
+                if p.tau_kind[b] == 2:
+                    U[a, c] -= math.exp(log_sd[p.sd_of[b]]) * L[b, a] * U[b, c]
+            U[a, c] /= math.exp(log_sd[p.sd_of[a]]) * L[a, a]
+    for a in range(q):
+        for b in range(a + 1):
+            if p.tau_kind[a] == 2 and p.block[a] == p.block[b]:
+                slope = 0.0
+                for c in range(q):
+                    slope += U[a, c] * V[b, c]
+                slope *= math.exp(log_sd[p.sd_of[a]])
+                g_L[a, b] += slope
+                g_log_sd[p.sd_of[a]] += slope * L[a, b]
     return total
 
 

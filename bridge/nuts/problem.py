@@ -38,6 +38,12 @@ class Spread(NamedTuple):
     rho_pair: np.ndarray  # all constant correlations, in the order of the result
     kappa_pair: np.ndarray  # (kappa, 2) int: the function it is of
     H: np.ndarray  # (kappa, J)
+    partial: np.ndarray  # (q) int: 1 where functions of its correlations are of partial ones
+    tau_kind: np.ndarray  # (q) int, prior of its block's T: 0 none, 1 flat, 2 inverse Wishart
+    tau_order: np.ndarray  # (q) effects of that block
+    tau_df: np.ndarray  # (q)
+    tau_root: np.ndarray  # (q, q) lower triangular root of its scale
+    tau_constant: np.ndarray  # (1) of the log density of all blocks
 
 
 class Sampled(NamedTuple):

@@ -69,9 +69,15 @@ def spread(flat):
     rho_pair, at = _pairs(flat, at)
     kappa_pair, at = _pairs(flat, at)
     H, at = _matrix(flat, at)
+    partial, at = _ints(flat, at)
+    tau_kind, at = _ints(flat, at)
+    tau_order, at = _vector(flat, at)
+    tau_df, at = _vector(flat, at)
+    tau_root, at = _matrix(flat, at)
+    tau_constant, at = _vector(flat, at)
     return Spread(
         sd_centre, sd_kind, sd_prior, sd_of, block, cpc_pair, cpc_shape, free_pair, free_shape,
-        rho_pair, kappa_pair, H,
+        rho_pair, kappa_pair, H, partial, tau_kind, tau_order, tau_df, tau_root, tau_constant,
     )  # fmt: skip
 
 

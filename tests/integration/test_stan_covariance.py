@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
 
 import bridge
 from bridge.design import make_design
@@ -23,59 +22,12 @@ from bridge.starting import starting_values
 # pytest's importlib mode leaves a test's own folder out of the path
 sys.path.insert(0, str(Path(__file__).parent))
 import stan_reference as reference
+from stan_reference import covariance_prior, with_priors
 
 pytestmark = pytest.mark.stan
 
 
 # --- priors of T ------------------------------------------------------------------------------
-def with_priors(data: dict, kinds: dict[int, int], rng: np.random.Generator) -> dict:
-    """Data with a prior on the T of some blocks: 1 flat, 2 inverse Wishart."""
-    data = {k: np.array(v) if isinstance(v, np.ndarray) else v for k, v in data.items()}
-    for number, kind in kinds.items():
-        own = np.flatnonzero(data["block"] == number)
-        spread = rng.normal(size=(len(own), len(own) + 2))
-        data["tau_prior_kind"][own], data["sd_prior_kind"][own], data["lkj"][own] = kind, 0, 1.0
-        data["tau_prior_df"][own] = len(own) + rng.uniform(0, 3)
-        data["tau_prior_scale"][np.ix_(own, own)] = spread @ spread.T
-    return data
-
-
-def covariance_prior(data: dict, point: dict) -> float:
-    """Log densities of T in terms of SDs and correlations, in the place of LKJ(1)."""
-    total = 0.0
-    R = reference.correlations(point["cpc"], data["block"])
-    for number in np.unique(data["block"]):
-        own = np.flatnonzero(data["block"] == number)
-        if not data["tau_prior_kind"][own[0]]:
-            continue
-        part = R[np.ix_(own, own)]
-        total += log_slope(point["sd"][own], part)
-        if len(own) > 1:
-            total -= reference.log_lkj(part, 1.0)
-        if data["tau_prior_kind"][own[0]] == 2:
-            T = part * np.outer(point["sd"][own], point["sd"][own])
-            scale = data["tau_prior_scale"][np.ix_(own, own)]
-            total += stats.invwishart.logpdf(T, data["tau_prior_df"][own[0]], scale)
-    return float(total)
-
-
-def log_slope(sd: np.ndarray, R: np.ndarray) -> float:
-    """log |d T / d (sd, R)| by complex steps, lower triangles."""
-    K = len(sd)
-    lower, strict = np.tril_indices(K), np.tril_indices(K, -1)
-    columns = []
-    for n in range(len(lower[0])):
-        s, C = sd.astype(complex), R.astype(complex)
-        if n < K:
-            s[n] += 1e-30j
-        else:
-            a, b = strict[0][n - K], strict[1][n - K]
-            C[a, b] += 1e-30j
-            C[b, a] += 1e-30j
-        columns.append((C * np.outer(s, s))[lower].imag / 1e-30)
-    return float(np.linalg.slogdet(np.array(columns))[1])
-
-
 # blocks, effects in the mean, centred, the priors of blocks
 PRIORS: dict[str, tuple[list[int], int, list[int], dict[int, int]]] = {
     "one effect": ([1], 1, [0], {1: 2}),

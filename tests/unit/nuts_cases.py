@@ -27,10 +27,12 @@ def arrays_of(data: dict) -> Arrays:
         prior_kind=np.concatenate([data[f"{n}_prior_kind"] for n in names]),
         prior=np.vstack([data[f"{n}_prior"] for n in names]),
         sd_kind=data["sd_prior_kind"], sd_prior=data["sd_prior"],
-        lkj=float(data["lkj"][0]) if len(data["lkj"]) else 1.0,
+        lkj=float(next(iter(data["lkj"][data["tau_prior_kind"] == 0]), 1.0)),
         nu_prior=data["nu_prior"] if data["t_effects"] else np.zeros(0),
         latent=data["latent"], standardised=bool(data["standardised"]),
         kappa_pair=data["kappa_pair"] - 1, H=data["H"],
+        partial=data["partial"], tau_kind=data["tau_prior_kind"], tau_df=data["tau_prior_df"],
+        tau_scale=data["tau_prior_scale"],
     )  # fmt: skip
 
 
@@ -112,6 +114,8 @@ def log_density(problem: Problem, data: dict, x: np.ndarray) -> float:
     T = reference.covariances(data, point)
     plain = data | {"t_effects": 0, "centred": np.ones(len(data["block"]), int)}
     total = reference.general_log_density(plain, point)
+    if data["tau_prior_kind"].any():
+        total += reference.covariance_prior(data, point)
     if data["t_effects"]:
         nu, zero = point["nu"][0], np.zeros(T.shape[1])
         for j, effects in enumerate(point["raw"].T):

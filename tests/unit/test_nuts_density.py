@@ -43,6 +43,16 @@ CASES: dict[str, tuple[list[int], int, dict, dict]] = {
     "two blocks, one with functions": (
         [1, 2, 1, 2, 2], 2, {"lkj": 0.7}, {"functions": {(1, 1): 1, (2, 0): 2}},
     ),
+    "partial correlations of two": (
+        [1, 1], 1, {}, {"functions": {(1, 0): 2}, "partial": 1},
+    ),
+    "partial correlations of three, and an SD": (
+        [1, 1, 1], 2, {}, {"functions": {(1, 1): 2, (1, 0): 1, (2, 0): 2, (2, 1): 1}, "partial": 1},
+    ),
+    "partial correlations in one of two blocks": (
+        [1, 2, 1, 2, 1], 2, {"lkj": 1.2},
+        {"functions": {(2, 0): 2, (4, 0): 1, (4, 2): 2}, "partial": 1},
+    ),
     "everything": (
         [1, 2, 2], 1, {"lkj": 1.3},
         {"functions": {(0, 0): 2, (2, 1): 1, (2, 2): 2}, "latent": 2, "t_effects": True},
@@ -89,6 +99,32 @@ def test_gradient_equals_differences(name: str) -> None:
     problem = cases.problem_of(data, seed=1)
     x = cases.random_point(problem, data, np.random.default_rng(5))
     assert_gradient(Density(problem), x, range(problem.size))
+
+
+# blocks and the priors of their T: 1 flat, 2 inverse Wishart
+WHOLE: dict[str, tuple[list[int], dict[int, int]]] = {
+    "one effect": ([1], {1: 2}),
+    "two, flat": ([1, 1], {1: 1}),
+    "four": ([1, 1, 1, 1], {1: 2}),
+    "two blocks": ([1, 2, 1, 2, 2], {1: 2, 2: 1}),
+    "the second of two": ([1, 2, 1, 2, 2], {2: 2}),
+    "the first of two": ([1, 2, 1, 2, 2], {1: 2}),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_priors_of_whole_covariance_matrices(name: str) -> None:
+    block, kinds = WHOLE[name]
+    rng = np.random.default_rng(len(name))
+    data = reference.make_data(block, (len(block) + 1) // 2, [0] * len(block), lkj=1.6)
+    data = reference.with_priors(data, kinds, rng)
+    problem = cases.problem_of(data)
+    density = Density(problem)
+    for _ in range(3):
+        x = cases.random_point(problem, data, rng)
+        expected = cases.log_density(problem, data, x)
+        np.testing.assert_allclose(density(x)[0], expected, rtol=1e-9, atol=1e-8)
+    assert_gradient(density, x, range(problem.size))
 
 
 @pytest.mark.parametrize("sd_kind", [0, 1, 2, 3])
