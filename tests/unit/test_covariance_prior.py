@@ -118,7 +118,7 @@ def test_other_engines_refuse(engine: str, part: str, hsb: pd.DataFrame) -> None
     with pytest.raises(EngineRefusal) as caught:
         spec.translate(engine, hsb)
     assert part in str(caught.value)
-    assert "Engines that can: stan." in str(caught.value)
+    assert "Engines that can: nuts, stan." in str(caught.value)
 
 
 # --- numbers --------------------------------------------------------------------------------
