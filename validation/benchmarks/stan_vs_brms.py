@@ -20,7 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import bridge
-from bridge.engines import stan_backends
+from bridge import verdicts
+from bridge.engines import registry, stan_backends
 from bridge.result import Result
 
 RECORD = Path(__file__).resolve().with_suffix(".md")
@@ -103,7 +104,8 @@ def cells(engine: str, result: Result) -> list[str]:
     smallest, whose, by_second = rate(result)
     stats = result.idata["sample_stats"]
     leaps = float(stats["n_steps"].mean()) if "n_steps" in stats else float("nan")
-    iterations = result.options["draws"] + result.options["warmup"]
+    warmup = registry.get(engine).options["warmup"].default
+    iterations = result.idata["posterior"].sizes["draw"] + warmup
     each = 1e3 * result.seconds["sampling"] / (iterations * leaps)
     return [
         engine,
@@ -120,14 +122,16 @@ def measured(row: Row, backend: str) -> list[list[str]]:
     """Fit a model with every engine and return a row of cells for each."""
     data = bridge.datasets.load(row.data)
     reference = bridge.fit(row.spec, data, "brms", **SETTINGS)
-    found = [[row.title, *cells("brms", reference), "1"]]
+    found = [[row.title, *cells("brms", reference), "1", ""]]
     for engine, times in row.times.items():
         more = {"backend": backend} if engine == "stan" else {}
         result = bridge.fit(row.spec, data, engine, **SETTINGS, **more)
         ratio = rate(result)[2] / rate(reference)[2]
         wanted = CMDSTAN_TIMES if backend == "cmdstan" and times == 25 else times
         verdict = "met" if ratio >= wanted else "NOT MET"
-        found.append(["", *cells(engine, result), f"{ratio:.1f} of {wanted:g}, {verdict}"])
+        judged = bridge.compare(reference, result).verdicts["verdict"]
+        agree = f"{(judged == verdicts.AGREE).sum()} of {len(judged)} agree"
+        found.append(["", *cells(engine, result), f"{ratio:.1f} of {wanted:g}, {verdict}", agree])
     return found
 
 
@@ -147,6 +151,7 @@ def large(row: Large, backend: str) -> list[list[str]]:
                 f"London, Model {row.model}: {len(data):,} students, 4 chains",
                 *cells(engine, result),
                 f"R-hat {stuck:.3f}; below {limit:g} s, {'met' if met else 'NOT MET'}",
+                "",
             ]
         )
     return found
@@ -154,7 +159,7 @@ def large(row: Large, backend: str) -> list[list[str]]:
 
 HEAD = [
     "data and model", "engine", "smallest ESS", "sampling, s", "compile, s", "leapfrogs a draw",
-    "ms of a chain a leapfrog", "ESS a second", "ratio to brms, or bound",
+    "ms of a chain a leapfrog", "ESS a second", "ratio to brms, or bound", "parameters",
 ]  # fmt: skip
 
 
