@@ -52,7 +52,7 @@ Cores = Annotated[int | None, typer.Option(help="Chains run side by side.")]
 Method = Annotated[str | None, typer.Option(help="ML or REML, for lme4 and nlme.")]
 Backend = Annotated[str | None, typer.Option(help="auto, cmdstan or pystan, for stan.")]
 Starts = Annotated[str | None, typer.Option(help="near or dispersed, for stan.")]
-DrawsTo = Annotated[str | None, typer.Option(help="A folder for the raw draws, for stan.")]
+DrawsTo = Annotated[str | None, typer.Option(help="A folder for the draws, for stan and nuts.")]
 AdaptDelta = Annotated[float | None, typer.Option(help="Target acceptance rate of a sampler.")]
 MaxTreedepth = Annotated[int | None, typer.Option(help="Longest trajectory, as a power of two.")]
 Include = Annotated[

@@ -72,8 +72,8 @@ def fit(
         "posterior_predictive", "log_prior"); for stan and nuts ``formulation`` ("auto",
         "informed", "noncentred"; for stan "centred", for nuts a mapping from effects to these) and
         ``starts`` ("near" estimates of two regressions, the default, or "dispersed", far apart, to
-        see whether chains meet); for stan ``backend`` and ``draws_to``, a folder that the raw draws
-        are written into as they come; ``timeout`` in seconds for all but twostep.
+        see whether chains meet); ``draws_to``, a folder that draws are written into as they
+        come; for stan ``backend``; ``timeout`` in seconds for all but twostep.
 
     Returns
     -------

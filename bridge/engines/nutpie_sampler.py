@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from bridge.engines.base import Progress
+from bridge.engines.draws_zarr import read_store
 from bridge.errors import EngineFailed, EngineNotInstalled, EngineTimeout
 from bridge.nuts.calling import Density
 from bridge.nuts.density import expand, log_density
@@ -100,6 +101,7 @@ def sample(
     point: Callable[[int], np.ndarray],
     progress: Progress,
     options: dict[str, Any],
+    store: Path | None = None,
 ) -> Sampled:
     """Draw from a density.
 
@@ -113,6 +115,8 @@ def sample(
         Is told the share done and a few words.
     options : dict
         chains, draws, warmup, seed, cores, adapt_delta, max_treedepth, timeout.
+    store : Path, optional
+        A folder for a Zarr store, which draws are written into as they come; in memory without.
 
     Raises
     ------
@@ -130,7 +134,7 @@ def sample(
         options["cores"],
         _model(lib, density, point),
         lib.ProgressType.template_callback(_RATE, _REPORT, options["cores"], _report(progress)),
-        lib.PyStorage.arrow(),
+        _storage(lib, store),
     )
     interrupted = False
     try:
@@ -140,7 +144,17 @@ def sample(
     finally:
         # a sampler that still runs when Python ends takes the process with it
         sampler.abort()
-    draws, stats = _collected(sampler.take_results(), options["draws"], interrupted)
+    trace = sampler.take_results()
+    if store is None:
+        draws, stats, count = _collected(trace, options["draws"])
+    else:
+        draws, stats, count = read_store(store, _NAMES)
+    if count == 0 and interrupted:
+        raise KeyboardInterrupt
+    if count == 0:
+        raise EngineFailed("nutpie stopped before every chain had a draw.")
+    for name in ("tree_depth", "n_steps"):
+        stats[name] = stats[name].astype(int)
     return Sampled(draws, stats, time.perf_counter() - began, interrupted)
 
 
@@ -151,6 +165,9 @@ def _settings(lib: ModuleType, options: dict[str, Any]) -> Any:
     settings.num_chains = options["chains"]
     settings.target_accept = options["adapt_delta"]
     settings.maxdepth = options["max_treedepth"]
+    # of no use to a user, and each as long as a draw
+    settings.store_divergences = settings.store_gradient = False
+    settings.store_mass_matrix = settings.store_unconstrained = False
     return settings
 
 
@@ -202,19 +219,21 @@ def _wait(sampler: Any, began: float, timeout: float | None) -> None:
             return
 
 
-def _collected(
-    trace: Any, wanted: int, interrupted: bool
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _storage(lib: ModuleType, store: Path | None) -> Any:
+    if store is None:
+        return lib.PyStorage.arrow()
+    return lib.PyStorage.zarr(lib.store.LocalStore(str(store)))
+
+
+def _collected(trace: Any, wanted: int) -> tuple[np.ndarray, dict[str, np.ndarray], int]:
     """Return the draws after warm-up of all chains, as many as the shortest has."""
     from arro3.core import list_flatten
 
     draws, stats = trace.get_arrow_trace()
     kept = [np.flatnonzero(~np.asarray(s.column("tuning"))) for s in stats]
     count = min([wanted, *(len(k) for k in kept)]) if kept else 0
-    if count == 0 and interrupted:
-        raise KeyboardInterrupt
     if count == 0:
-        raise EngineFailed("nutpie stopped before every chain had a draw.")
+        return np.zeros((0, 0, 0)), {}, 0
     whole = []
     for batch, rows in zip(draws, kept, strict=True):
         flat = np.asarray(list_flatten(batch.column("draws")))
@@ -225,6 +244,4 @@ def _collected(
         )
         for theirs, ours in _NAMES.items()
     }
-    for name in ("tree_depth", "n_steps"):
-        found[name] = found[name].astype(int)
-    return np.array(whole), found
+    return np.array(whole), found, count

@@ -10,6 +10,7 @@ import numpy as np
 from bridge import names
 from bridge.design import Design
 from bridge.engines.base import SAMPLER_OPTIONS, Engine, Option, Plan, Progress, RawFit
+from bridge.engines.draws_zarr import prepare_store
 from bridge.engines.posterior import Draws, posterior_result
 from bridge.errors import OptionError, suggest
 from bridge.nuts import formulation
@@ -47,6 +48,7 @@ class Nuts(Engine):
         "warmup": Option(500, "count", "warm-up draws of each chain, not kept"),
         "formulation": Formulation("auto", "choice", "how effects are sampled", _FORMULATIONS),
         "starts": Option("near", "choice", "where chains start", ("near", "dispersed")),
+        "draws_to": Option(None, "folder", "a folder the draws are written into as they come"),
     }
 
     def translate(self, design: Design, options: Mapping[str, Any]) -> Plan:
@@ -72,7 +74,10 @@ class Nuts(Engine):
         density = Density(plan.call["problem"])
         compiled = time.perf_counter() - began
         point = starting_points(plan.call["problem"], plan.call["start"], plan.options["starts"])
-        drawn = nutpie_sampler.sample(density, point, progress, dict(plan.options))
+        store = None
+        if plan.options["draws_to"] is not None:
+            store = prepare_store(plan.options["draws_to"], plan.native, _columns(plan.design))
+        drawn = nutpie_sampler.sample(density, point, progress, dict(plan.options), store)
         said = (_incomplete(drawn.draws, plan.options),) if drawn.interrupted else ()
         return RawFit(
             values={"draws": drawn.draws, "sampler": drawn.stats},
@@ -116,6 +121,18 @@ class Nuts(Engine):
                 kappa=part["kappa"] if sizes["kappa"] else None,
             ),
         )
+
+
+def _columns(design: Design) -> list[str]:
+    """Return what each number of a draw is."""
+    found = [names.flat("gamma", term) for term in design.mean.labels]
+    found += [names.flat("delta", term) for term in design.variance.labels]
+    found += [names.flat("lambda_", term) for term in design.latent_terms]
+    found += [names.flat("kappa", names.kappa_label(*term)) for term in design.kappa_terms]
+    found += [names.flat("sd", effect) for effect in design.constant_effects]
+    found += [names.flat("rho", design.pair_label(pair)) for pair in design.constant_rho_pairs]
+    found += ["nu"] * (design.spec.random_effects == "student_t")
+    return found + [f"{e}[{group}]" for e in design.effects for group in design.group_labels]
 
 
 def _loading() -> str:

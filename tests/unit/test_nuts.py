@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import zarr
 
 import bridge
 from bridge.engines import registry
@@ -116,6 +117,40 @@ def test_ctrl_c_before_there_are_draws() -> None:
     threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
         fitted(data(50, 60), warmup=1_000_000, timeout=60)
+
+
+def test_draws_go_to_disk_and_are_those_of_memory(tmp_path: Path) -> None:
+    frame = data(20, 15)
+    folder = tmp_path / "draws"
+    here, there = fitted(frame, draws=50), fitted(frame, draws=50, draws_to=folder)
+    for name, values in here.idata["posterior"].data_vars.items():
+        np.testing.assert_array_equal(values, there.idata["posterior"][name])
+    for name, values in here.idata["sample_stats"].data_vars.items():
+        np.testing.assert_array_equal(values, there.idata["sample_stats"][name])
+    columns = (folder / "columns.txt").read_text().splitlines()
+    whole = zarr.open_group(folder / "draws.zarr", mode="r")["posterior/draws"]
+    assert whole.shape == (*here.idata["sample_stats"]["lp"].shape, len(columns))
+    at = columns.index("delta[x]")
+    np.testing.assert_array_equal(
+        whole[:, :, at], here.idata["posterior"]["delta"].sel(variance_term="x")
+    )
+    last = here.idata["posterior"]["v"].isel(g=-1, variance_effect=-1)
+    assert columns[-1].startswith("v:") and columns[-1].endswith(f"[{last['g'].item()}]")
+    np.testing.assert_array_equal(whole[:, :, -1], last)
+    with pytest.raises(OptionError, match="holds the draws of a fit already"):
+        fitted(frame, draws=50, draws_to=folder)
+
+
+def test_an_interrupted_fit_keeps_its_draws_on_disk(tmp_path: Path) -> None:
+    fitted()  # compiled
+    threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    result = fitted(data(50, 60), draws=100_000, cores=2, timeout=60, draws_to=tmp_path / "d")
+    kept = result.idata["posterior"].sizes["draw"]
+    assert result.warnings[0].startswith("Incomplete: sampling was interrupted after ")
+    assert 0 < kept < 100_000
+    assert_finite(result)
+    whole = zarr.open_group(tmp_path / "d" / "draws.zarr", mode="r")["posterior/draws"]
+    np.testing.assert_array_equal(whole[:, :kept, 0], result.idata["posterior"]["gamma"][..., 0])
 
 
 def test_progress_says_what_it_does() -> None:
