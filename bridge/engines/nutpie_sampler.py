@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -51,7 +51,7 @@ class Sampled:
     seconds : float
         Of sampling, warm-up and all.
     interrupted : bool
-        Whether Ctrl-C ended it early; then there are as many draws as every chain has.
+        Whether Ctrl-C ended it early; see `longest` for what is kept then.
     """
 
     draws: np.ndarray
@@ -121,7 +121,7 @@ def sample(
     EngineTimeout
         Where it takes too long.
     KeyboardInterrupt
-        Where Ctrl-C comes before every chain has a draw.
+        Where Ctrl-C comes before any chain has a draw.
     """
     lib = library()
     began = time.perf_counter()
@@ -202,15 +202,33 @@ def _wait(sampler: Any, began: float, timeout: float | None) -> None:
             return
 
 
+def longest(lengths: Sequence[int]) -> tuple[list[int], int]:
+    """Return which chains to keep of an interrupted run, and how many draws of each.
+
+    An array has as many draws of every chain, and where there are more chains than cores some have
+    not begun: those are kept that make the most draws altogether, and of equals the more chains.
+    """
+    order = sorted(range(len(lengths)), key=lambda chain: -lengths[chain])
+    totals = [size * lengths[chain] for size, chain in enumerate(order, 1)]
+    if not any(totals):
+        return [], 0
+    size = len(totals) - totals[::-1].index(max(totals))
+    return sorted(order[:size]), lengths[order[size - 1]]
+
+
 def _collected(
     trace: Any, wanted: int, interrupted: bool
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Return the draws after warm-up of all chains, as many as the shortest has."""
+    """Return the draws after warm-up, as many of each chain; interrupted, of the longest chains."""
     from arro3.core import list_flatten
 
     draws, stats = trace.get_arrow_trace()
-    kept = [np.flatnonzero(~np.asarray(s.column("tuning"))) for s in stats]
-    count = min([wanted, *(len(k) for k in kept)]) if kept else 0
+    kept = [np.flatnonzero(~np.asarray(s.column("tuning")))[:wanted] for s in stats]
+    if interrupted:
+        chains, count = longest([len(k) for k in kept])
+        draws, stats, kept = ([part[chain] for chain in chains] for part in (draws, stats, kept))
+    else:
+        count = min((len(k) for k in kept), default=0)
     if count == 0 and interrupted:
         raise KeyboardInterrupt
     if count == 0:

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 import bridge
-from bridge.engines import registry
+from bridge.engines import nutpie_sampler, registry
 from bridge.errors import EngineTimeout, OptionError
 from bridge.nuts.arrays import arrays_of
 from bridge.nuts.build import make_problem
@@ -110,6 +110,41 @@ def test_ctrl_c_keeps_what_was_drawn(engine: str) -> None:
     assert result.warnings[0].startswith("Incomplete: sampling was interrupted after ")
     assert 0 < result.idata["posterior"].sizes["draw"] < 100_000
     assert_finite(result)
+
+
+def test_ctrl_c_keeps_chains_that_are_done_where_others_have_not_begun() -> None:
+    fitted()  # compiled
+
+    sent: list[str] = []
+
+    def stop(_: float | None, text: str) -> None:
+        done = text.split(" ")[0]
+        if done.isdigit() and int(done) > 700 and not sent:
+            sent.append(text)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    # one core draws one chain after another, 660 points of each
+    result = fitted(data(50, 60), draws=600, chains=50, cores=1, progress=stop)
+    assert 1 <= result.idata["posterior"].sizes["chain"] < 50
+    assert result.warnings[0].endswith(" of 50 chains.")
+    assert_finite(result)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "chains", "draws"),
+    [
+        ([1000, 0, 1000, 10], [0, 2], 1000),
+        ([500, 400, 450, 390], [0, 1, 2, 3], 390),
+        ([100, 50], [0, 1], 50),
+        ([0, 7], [1], 7),
+        ([0, 0], [], 0),
+        ([], [], 0),
+    ],
+)
+def test_what_is_kept_of_chains_of_different_lengths(
+    lengths: list[int], chains: list[int], draws: int
+) -> None:
+    assert nutpie_sampler.longest(lengths) == (chains, draws)
 
 
 def test_ctrl_c_before_there_are_draws() -> None:
