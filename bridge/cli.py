@@ -265,8 +265,8 @@ def demo(
 
 # --- helpers ---------------------------------------------------------------------------
 _OPTIONS = (
-    "method", "chains", "draws", "warmup", "seed", "cores", "backend", "starts",
-    "formulation", "draws_to", "adapt_delta", "max_treedepth", "timeout", "include", "nodes", "intervals",
+    "method", "chains", "draws", "warmup", "seed", "cores", "backend", "starts", "formulation",
+    "draws_to", "adapt_delta", "max_treedepth", "timeout", "include", "nodes", "intervals",
     "robust", "weights", "correction",
 )  # fmt: skip
 

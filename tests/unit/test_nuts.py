@@ -118,7 +118,7 @@ def test_ctrl_c_keeps_chains_that_are_done_where_others_have_not_begun() -> None
     sent: list[str] = []
 
     def stop(_: float | None, text: str) -> None:
-        done = text.split(" ")[0]
+        done = text.partition(" ")[0]
         if done.isdigit() and int(done) > 700 and not sent:
             sent.append(text)
             os.kill(os.getpid(), signal.SIGINT)
