@@ -260,7 +260,15 @@ def test_folding_finds_what_goes_with_an_effect() -> None:
     group, x, w = (frame[name].to_numpy() for name in ("g", "x", "w"))
     X = np.column_stack([np.ones(len(x)), x, w, w * x, x**2])
     found = fold(X, X[:, :2], group, 25)
-    assert list(zip(found.effect, found.term, strict=True)) == [(0, 0), (0, 2), (1, 1), (1, 3)]
+    folded = list(zip(found.effect, found.term, strict=True))
+    assert folded[:4] == [(0, 0), (0, 2), (1, 1), (1, 3)]
+    # of what goes with no effect rows keep what is left by least squares within each group
+    assert folded[4:] == [(0, 4), (1, 4)] and list(found.rest) == [4]
+    for j in range(25):
+        Z, own = X[group == j, :2], x[group == j] ** 2
+        share = np.linalg.lstsq(Z, own, rcond=None)[0]
+        np.testing.assert_allclose(found.column[4:, j], share, atol=1e-10)
+        np.testing.assert_allclose(found.left[group == j, 0], own - Z @ share, atol=1e-10)
     assert list(found.rest) == [4]
     np.testing.assert_allclose(found.column[1], np.arange(25) % 3)
     coefficients = np.arange(1.0, 6.0)
@@ -295,3 +303,12 @@ def test_it_runs_where_the_cache_cannot_be_written(tmp_path: Path) -> None:
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True
     )
     assert done.stdout.strip() == "False", done.stderr
+
+
+def test_a_predictor_far_from_zero_is_drawn_as_well_as_a_centred_one() -> None:
+    spec = bridge.ModelSpec("y ~ 1 + x + (1 | s | g)", "~ 1 + x + (1 | s | g)")
+    frame = data()
+    frame["x"] = 2010 + 3 * frame["x"]
+    result = fitted(frame, spec, draws=400, warmup=400)
+    own = result.estimates.set_index("parameter")
+    assert (own["ess_bulk"] > 100).all() and (own["r_hat"] < 1.03).all()
