@@ -104,4 +104,5 @@ def _least_squares(X: np.ndarray, Z: np.ndarray, group: np.ndarray, J: int) -> n
     unit = Z / np.where(size > 0, size, 1.0)
     inverse = np.linalg.pinv(by_group.products(unit, unit, group, J), rcond=1e-8, hermitian=True)
     shares: np.ndarray = inverse @ by_group.products(unit, X, group, J)
-    return shares / np.where(size > 0, size, 1.0)[:, None]
+    shares /= np.where(size > 0, size, 1.0)[:, None]
+    return shares

@@ -274,7 +274,7 @@ def test_folding_finds_what_goes_with_an_effect() -> None:
     coefficients = np.arange(1.0, 6.0)
     parts = found.values(coefficients)[:, group]
     np.testing.assert_allclose(
-        parts[0] + parts[1] * x + coefficients[4] * x**2, X @ coefficients, rtol=1e-9
+        parts[0] + parts[1] * x + coefficients[4] * found.left[:, 0], X @ coefficients, rtol=1e-9
     )
 
 
