@@ -84,10 +84,11 @@ def fold(X: np.ndarray, Z: np.ndarray, group: np.ndarray, J: int) -> Folded:
         taken |= fits
     rest = np.flatnonzero(~taken)
     shares = _least_squares(X[:, rest], Z, group, J)
-    for a, t in np.ndindex(Z.shape[1], len(rest)):
-        effect.append(a)
-        term.append(rest[t])
-        column.append(shares[:, a, t])
+    for a in range(Z.shape[1]):
+        for number, t in enumerate(rest):
+            effect.append(a)
+            term.append(t)
+            column.append(shares[:, a, number])
     return Folded(
         np.array(effect, dtype=int),
         np.array(term, dtype=int),
