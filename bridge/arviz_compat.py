@@ -92,6 +92,11 @@ def diagnostics(draws: np.ndarray) -> dict[str, float]:
     """
     if draws.shape[1] < 8 or np.ptp(draws) == 0 or not np.isfinite(draws).all():
         return dict.fromkeys(("ess_bulk", "ess_tail", "r_hat", "mcse"), float("nan"))
+    with np.errstate(divide="ignore", invalid="ignore"):  # chains that stand still: R-hat infinite
+        return _diagnostics(draws)
+
+
+def _diagnostics(draws: np.ndarray) -> dict[str, float]:
     half = draws.shape[1] // 2
     several = draws if len(draws) > 1 else np.stack([draws[0, :half], draws[0, half : 2 * half]])
     if has_inference_data():

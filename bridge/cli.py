@@ -51,7 +51,14 @@ Warmup = Annotated[int | None, typer.Option(help="Warm-up draws of each chain.")
 Cores = Annotated[int | None, typer.Option(help="Chains run side by side.")]
 Method = Annotated[str | None, typer.Option(help="ML or REML, for lme4 and nlme.")]
 Backend = Annotated[str | None, typer.Option(help="auto, cmdstan or pystan, for stan.")]
-Starts = Annotated[str | None, typer.Option(help="near or dispersed, for stan.")]
+Starts = Annotated[str | None, typer.Option(help="near or dispersed, for stan and nuts.")]
+Formulation = Annotated[
+    str | None,
+    typer.Option(
+        help="How group effects are sampled: auto, informed or noncentred, for stan and nuts; "
+        "centred, for stan."
+    ),
+]
 DrawsTo = Annotated[str | None, typer.Option(help="A folder for the draws, for stan and nuts.")]
 AdaptDelta = Annotated[float | None, typer.Option(help="Target acceptance rate of a sampler.")]
 MaxTreedepth = Annotated[int | None, typer.Option(help="Longest trajectory, as a power of two.")]
@@ -118,6 +125,7 @@ def translate(
     cores: Cores = None,
     backend: Backend = None,
     starts: Starts = None,
+    formulation: Formulation = None,
     draws_to: DrawsTo = None,
     adapt_delta: AdaptDelta = None,
     max_treedepth: MaxTreedepth = None,
@@ -160,6 +168,7 @@ def fit(
     cores: Cores = None,
     backend: Backend = None,
     starts: Starts = None,
+    formulation: Formulation = None,
     draws_to: DrawsTo = None,
     adapt_delta: AdaptDelta = None,
     max_treedepth: MaxTreedepth = None,
@@ -256,7 +265,7 @@ def demo(
 
 # --- helpers ---------------------------------------------------------------------------
 _OPTIONS = (
-    "method", "chains", "draws", "warmup", "seed", "cores", "backend", "starts",
+    "method", "chains", "draws", "warmup", "seed", "cores", "backend", "starts", "formulation",
     "draws_to", "adapt_delta", "max_treedepth", "timeout", "include", "nodes", "intervals",
     "robust", "weights", "correction",
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -176,9 +177,11 @@ def parameters_of(result: Result, posterior: xr.Dataset) -> tuple[dict[str, np.n
         values = variable.values.reshape(-1, *variable.shape[2:])
         if not dims:
             known[str(name)] = values
-        elif len(dims) == 1:
-            for i, label in enumerate(posterior[dims[0]].values):
-                known[names.flat(str(name), str(label))] = values[:, i]
+        elif result.spec.group not in dims:
+            labels = product(*([str(label) for label in posterior[dim].values] for dim in dims))
+            flat = values.reshape(len(values), -1)
+            for i, several in enumerate(labels):
+                known[names.flat(str(name), ", ".join(several))] = flat[:, i]
     wanted = [str(parameter) for parameter in result.estimates["parameter"]]
     found = {parameter: known[parameter] for parameter in wanted if parameter in known}
     return found, [parameter for parameter in wanted if parameter not in known]

@@ -2,8 +2,8 @@
 //   mean          y[i] ~ normal(mu[i], sigma[i]),  mu[i] = X[i] * gamma + Z[i] * u[group[i]]
 //   log variance  2 log sigma[i] = W[i] * delta + A[i] * v[group[i]]
 //   effects       (u[1..qu], v[1..qv]) of a group ~ N(0, diag(sd) R diag(sd)), R made of blocks
-// delta and the SDs of v are on the log VARIANCE scale. A column of X or W that is a column of Z or A
-// times constants of the groups is folded into the groups' own coefficients, between * gamma + u;
+// delta and the SDs of v are on the log VARIANCE scale. What of a column of X or W is, in each
+// group, a multiple of Z or A is folded into the groups' own coefficients, between * gamma + u;
 // they are sampled as what is left of them given what the group's rows say (`group_values`).
 // The effects and the correlations are computed from the draws.
 // Every term is added with its constants; half priors are those of the whole line, not doubled.
@@ -28,8 +28,8 @@ data {
   array[qu] matrix[J, p] between_mean; // what of the mean goes with each effect, by group
   array[qv] matrix[J, k] between_variance;
   int<lower=0, upper=p> p_row;
-  array[p_row] int<lower=1, upper=p> row_gamma; // coefficients that no effect takes along
-  matrix[N, p_row + qu] X; // their columns, then those of the effects
+  array[p_row] int<lower=1, upper=p> row_gamma; // coefficients of which rows keep something
+  matrix[N, p_row + qu] X; // what is left of their columns, then those of the effects
   int<lower=0, upper=k> k_row;
   array[k_row] int<lower=1, upper=k> row_delta;
   matrix[N, k_row + qv] W;

@@ -124,8 +124,8 @@ data {
   array[qu] matrix[J, p] between_mean; // what of the mean goes with each effect, by group
   array[qv] matrix[J, k] between_variance;
   int<lower=0, upper=p> p_row;
-  array[p_row] int<lower=1, upper=p> row_gamma; // coefficients that no effect takes along
-  matrix[N, p_row + qu] X; // their columns, then those of the effects
+  array[p_row] int<lower=1, upper=p> row_gamma; // coefficients of which rows keep something
+  matrix[N, p_row + qu] X; // what is left of their columns, then those of the effects
   int<lower=0, upper=k> k_row;
   array[k_row] int<lower=1, upper=k> row_delta;
   matrix[N, k_row + qv] W;

@@ -57,8 +57,8 @@ def prepare_store(folder: str | Path, model: str, columns: Sequence[str]) -> Pat
 
 def read_store(
     store: Path, names: Mapping[str, str]
-) -> tuple[np.ndarray, dict[str, np.ndarray], int]:
-    """Read the draws after warm-up, as many as the shortest chain has.
+) -> tuple[Any, dict[str, np.ndarray], list[int]]:
+    """Open the draws after warm-up.
 
     Parameters
     ----------
@@ -69,15 +69,15 @@ def read_store(
 
     Returns
     -------
-    draws : (chain, draw, number) array
+    draws : zarr.Array
+        (chain, draw, number), read where it is sliced.
     stats : dict of (chain, draw) arrays
-    count : int
-        How many draws that is.
+    lengths : list of int
+        How many draws each chain has.
     """
     import zarr
 
     group: Any = zarr.open_group(store, mode="r")
     drawn = np.isfinite(np.asarray(group["sample_stats/step_size"]))
-    count = int(drawn.sum(axis=1).min(initial=drawn.shape[1]))
-    stats = {ours: np.asarray(group[f"sample_stats/{n}"])[:, :count] for n, ours in names.items()}
-    return np.asarray(group["posterior/draws"][:, :count]), stats, count
+    stats = {ours: np.asarray(group[f"sample_stats/{n}"]) for n, ours in names.items()}
+    return group["posterior/draws"], stats, drawn.sum(axis=1).tolist()

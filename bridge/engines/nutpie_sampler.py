@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -52,7 +52,7 @@ class Sampled:
     seconds : float
         Of sampling, warm-up and all.
     interrupted : bool
-        Whether Ctrl-C ended it early; then there are as many draws as every chain has.
+        Whether Ctrl-C ended it early; see `longest` for what is kept then.
     """
 
     draws: np.ndarray
@@ -125,7 +125,7 @@ def sample(
     EngineTimeout
         Where it takes too long.
     KeyboardInterrupt
-        Where Ctrl-C comes before every chain has a draw.
+        Where Ctrl-C comes before any chain has a draw.
     """
     lib = library()
     began = time.perf_counter()
@@ -146,12 +146,12 @@ def sample(
         sampler.abort()
     trace = sampler.take_results()
     if store is None:
-        draws, stats, count = _collected(trace, options["draws"])
+        draws, stats = _collected(trace, options["draws"], interrupted)
     else:
-        draws, stats, count = read_store(store, _NAMES)
-    if count == 0 and interrupted:
+        draws, stats = _stored(store, interrupted)
+    if draws.size == 0 and interrupted:
         raise KeyboardInterrupt
-    if count == 0:
+    if draws.size == 0:
         raise EngineFailed("nutpie stopped before every chain had a draw.")
     for name in ("tree_depth", "n_steps"):
         stats[name] = stats[name].astype(int)
@@ -225,15 +225,48 @@ def _storage(lib: ModuleType, store: Path | None) -> Any:
     return lib.PyStorage.zarr(lib.store.LocalStore(str(store)))
 
 
-def _collected(trace: Any, wanted: int) -> tuple[np.ndarray, dict[str, np.ndarray], int]:
-    """Return the draws after warm-up of all chains, as many as the shortest has."""
+def longest(lengths: Sequence[int]) -> tuple[list[int], int]:
+    """Return which chains to keep of an interrupted run, and how many draws of each.
+
+    An array has as many draws of every chain, and where there are more chains than cores some have
+    not begun: those are kept that make the most draws altogether, and of equals the more chains.
+    """
+    order = sorted(range(len(lengths)), key=lambda chain: -lengths[chain])
+    totals = [size * lengths[chain] for size, chain in enumerate(order, 1)]
+    if not any(totals):
+        return [], 0
+    size = len(totals) - totals[::-1].index(max(totals))
+    return sorted(order[:size]), lengths[order[size - 1]]
+
+
+def _kept(lengths: Sequence[int], interrupted: bool) -> tuple[list[int], int]:
+    """Return which chains are kept, and how many draws of each."""
+    if interrupted:
+        return longest(lengths)
+    return list(range(len(lengths))), min(lengths, default=0)
+
+
+def _stored(store: Path, interrupted: bool) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the draws after warm-up that a store holds, as many of each chain."""
+    draws, stats, lengths = read_store(store, _NAMES)
+    chains, count = _kept(lengths, interrupted)
+    whole = np.asarray(draws[:, :count])[chains]
+    return whole, {name: values[chains, :count] for name, values in stats.items()}
+
+
+def _collected(
+    trace: Any, wanted: int, interrupted: bool
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the draws after warm-up, as many of each chain; interrupted, of the longest chains."""
     from arro3.core import list_flatten
 
     draws, stats = trace.get_arrow_trace()
-    kept = [np.flatnonzero(~np.asarray(s.column("tuning"))) for s in stats]
-    count = min([wanted, *(len(k) for k in kept)]) if kept else 0
+    kept = [np.flatnonzero(~np.asarray(s.column("tuning")))[:wanted] for s in stats]
+    chains, count = _kept([len(k) for k in kept], interrupted)
+    draws, stats = [draws[chain] for chain in chains], [stats[chain] for chain in chains]
+    kept = [kept[chain] for chain in chains]
     if count == 0:
-        return np.zeros((0, 0, 0)), {}, 0
+        return np.zeros((0, 0, 0)), {}
     whole = []
     for batch, rows in zip(draws, kept, strict=True):
         flat = np.asarray(list_flatten(batch.column("draws")))
@@ -244,4 +277,4 @@ def _collected(trace: Any, wanted: int) -> tuple[np.ndarray, dict[str, np.ndarra
         )
         for theirs, ours in _NAMES.items()
     }
-    return np.array(whole), found, count
+    return np.array(whole), found

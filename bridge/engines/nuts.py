@@ -153,9 +153,10 @@ def _check_effects(asked: Any, design: Design) -> None:
 
 
 def _incomplete(draws: np.ndarray, options: Mapping[str, Any]) -> str:
+    chains, count = draws.shape[:2]
+    of = "each chain" if chains == options["chains"] else f"{chains} of {options['chains']} chains"
     return (
-        f"Incomplete: sampling was interrupted after {draws.shape[1]} of {options['draws']} draws "
-        "of each chain."
+        f"Incomplete: sampling was interrupted after {count} of {options['draws']} draws of {of}."
     )
 
 

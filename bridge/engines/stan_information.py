@@ -74,22 +74,22 @@ def information(data: Mapping[str, Any], start: Mapping[str, np.ndarray]) -> dic
     u, v = start["effects"][:qu, group], start["effects"][qu:, group]
     log_variance = W @ start["delta"] + (A * v.T).sum(axis=1)
     D = np.exp(-log_variance)
-    rest = fold(X, Z, group, J)[1]
-    left = data["y"] - X[:, rest] @ start["gamma"][rest]
+    _, rest, rows = fold(X, Z, group, J)
+    left = data["y"] - rows @ start["gamma"][rest]
     r = data["y"] - X @ start["gamma"] - (Z * u.T).sum(axis=1)
-    rest = fold(W, A, group, J)[1]
+    _, rest, rows = fold(W, A, group, J)
     # working response: the log variance of the row, and how far its square is from expected
-    response = log_variance - W[:, rest] @ start["delta"][rest] + r**2 * D - 1
+    response = log_variance - rows @ start["delta"][rest] + r**2 * D - 1
     found = no_information(len(start["sd"]), J)
-    for rows, design, weight, outcome in (
+    for own, design, weight, outcome in (
         (np.arange(qu), Z, D, left),
         (np.arange(qu, len(start["sd"])), A, np.full(len(D), 0.5), response),
     ):
-        if len(rows):
+        if len(own):
             K = by_group.products(design * weight[:, None], design, group, J)
             h = by_group.products(design * weight[:, None], outcome[:, None], group, J)[:, :, 0]
-            found["weight"][rows], found["toward"][rows], tie = in_turn(K, h)
-            found["tie"][np.ix_(rows, rows)] = tie
+            found["weight"][own], found["toward"][own], tie = in_turn(K, h)
+            found["tie"][np.ix_(own, own)] = tie
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge import by_group
+from bridge.nuts import folding
 
 #: What stands for rows in the data block of `bridge.engines.stan_data.stan_data`.
 ROWS = ("N", "y", "X", "Z", "W", "A", "group")
@@ -29,9 +29,9 @@ def row_data(data: Mapping[str, Any]) -> dict[str, Any]:
     dict
         The same, but N, y (N,) and start (J + 1,) for rows that stand group by group;
         between_mean (qu, J, p) and between_variance (qv, J, k), what of the fixed functions goes
-        with each effect; row_gamma and row_delta, the numbers from 1 of the coefficients that go
-        with none, and X and W, the columns of those and then of the effects; sparse, 1 where the
-        groups are small.
+        with each effect; row_gamma and row_delta, the numbers from 1 of the coefficients of which
+        something is left, and X and W, what is left of their columns and then the effects'; sparse,
+        1 where the groups are small.
     """
     group, J, N = np.asarray(data["group"]) - 1, data["J"], data["N"]
     order = np.argsort(group, kind="stable")
@@ -42,20 +42,20 @@ def row_data(data: Mapping[str, Any]) -> dict[str, Any]:
         ("X", "Z", "mean", "p", "gamma"),
         ("W", "A", "variance", "k", "delta"),
     ):
-        between, rest = fold(data[fixed], data[effects], group, J)
+        between, rest, left = fold(data[fixed], data[effects], group, J)
         found |= {
             f"between_{word}": between,
             f"{number}_row": len(rest),
             f"row_{coefficient}": rest + 1,
-            fixed: np.hstack([data[fixed][:, rest], data[effects]])[order],
+            fixed: np.hstack([left, data[effects]])[order],
         }
     return found | {"sparse": int(N < _SMALL_GROUPS * J)}
 
 
 def fold(
     fixed: np.ndarray, effects: np.ndarray, group: np.ndarray, J: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Find what of a fixed design is a column of the effects' design times constants of the groups.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Split a fixed design into what goes with the groups' own coefficients and what is left.
 
     Parameters
     ----------
@@ -71,22 +71,17 @@ def fold(
     Returns
     -------
     between : (q, J, p) array
-        The constants; a column of ``fixed`` goes with the first effect that it fits, zeros
-        elsewhere.
+        Multiples of the effects' columns, by group.
     rest : array of int
-        The columns that go with none.
+        The columns of which something is left.
+    left : (N, len(rest)) array
+        What is left of them.
     """
+    folded = folding.fold(fixed, effects, group, J)
     between = np.zeros((effects.shape[1], J, fixed.shape[1]))
-    taken = np.zeros(fixed.shape[1], dtype=bool)
-    for a in range(effects.shape[1]):
-        z = effects[:, a]
-        size = np.bincount(group, weights=z**2, minlength=J)
-        along = by_group.sums(fixed * z[:, None], group, J) / np.where(size > 0, size, 1.0)[:, None]
-        away = np.abs(fixed - along[group] * z[:, None]).max(axis=0)
-        fits = (away <= 1e-10 * np.abs(fixed).max(axis=0)) & ~taken
-        between[a][:, fits] = along[:, fits]
-        taken |= fits
-    return between, np.flatnonzero(~taken)
+    for effect, term, column in zip(folded.effect, folded.term, folded.column, strict=True):
+        between[effect, :, term] = column
+    return between, folded.rest, folded.left
 
 
 def fixed_parts(data: Mapping[str, Any], gamma: np.ndarray, delta: np.ndarray) -> np.ndarray:

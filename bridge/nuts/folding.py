@@ -3,6 +3,10 @@
 There X = z h with h constant within groups, such as the intercept beside u:Intercept, or
 sector * x beside u:x, so that x'gamma + z u = z (h gamma + u): the group's own coefficient of z
 holds the fixed part, and rows need not know of it.
+
+Of any other column X the group's own coefficients hold what least squares makes of it,
+X = Z m + rest, and rows keep the rest. Where X is far from zero, such as a calendar year, the
+outcomes say much of z (u + m gamma) and little of u and gamma each.
 """
 
 from __future__ import annotations
@@ -27,7 +31,9 @@ class Folded:
     column : (f, J) array
         The group constants.
     rest : (r,) array of int
-        The fixed terms that go with no effect.
+        The fixed terms that go with no effect, or with effects in part.
+    left : (N, r) array
+        What of their columns rows keep.
     effects : int
         How many effects there are.
     """
@@ -36,6 +42,7 @@ class Folded:
     term: np.ndarray
     column: np.ndarray
     rest: np.ndarray
+    left: np.ndarray
     effects: int
 
     def values(self, coefficients: np.ndarray) -> np.ndarray:
@@ -75,10 +82,28 @@ def fold(X: np.ndarray, Z: np.ndarray, group: np.ndarray, J: int) -> Folded:
             term.append(t)
             column.append(constant[:, t])
         taken |= fits
+    rest = np.flatnonzero(~taken)
+    shares = _least_squares(X[:, rest], Z, group, J)
+    for a in range(Z.shape[1]):
+        for number, t in enumerate(rest):
+            effect.append(a)
+            term.append(t)
+            column.append(shares[:, a, number])
     return Folded(
         np.array(effect, dtype=int),
         np.array(term, dtype=int),
         np.array(column, dtype=float).reshape(len(column), J),
-        np.flatnonzero(~taken),
+        rest,
+        X[:, rest] - np.einsum("ia,iat->it", Z, shares[group]),
         Z.shape[1],
     )
+
+
+def _least_squares(X: np.ndarray, Z: np.ndarray, group: np.ndarray, J: int) -> np.ndarray:
+    """Return for each group the coefficients (J, q, r) of columns of X on those of Z."""
+    size = np.sqrt(np.mean(Z**2, axis=0))
+    unit = Z / np.where(size > 0, size, 1.0)
+    inverse = np.linalg.pinv(by_group.products(unit, unit, group, J), rcond=1e-8, hermitian=True)
+    shares: np.ndarray = inverse @ by_group.products(unit, X, group, J)
+    shares /= np.where(size > 0, size, 1.0)[:, None]
+    return shares

@@ -38,7 +38,7 @@ def rows_of(a: Arrays, mean: Folded, variance: Folded, residual: np.ndarray) -> 
     z, w = places(a.Z), places(a.A)
     # a column of ones that no effect takes is read like any other
     del place[next(iter(place))]
-    x_rest, w_rest = places(a.X[:, mean.rest]), places(a.W[:, variance.rest])
+    x_rest, w_rest = places(mean.left), places(variance.left)
     return Rows(
         column=np.array(kept).reshape(len(kept), len(order)),
         residual=residual[order],
@@ -95,7 +95,7 @@ def cells_of(
     number = np.empty(K, dtype=int)
     number[order] = np.arange(K)
     cell, first = number[cell], first[order]
-    D = np.column_stack([a.Z, a.X[:, mean.rest]])
+    D = np.column_stack([a.Z, mean.left])
     r = residual[:, None]
     return Cells(
         start=_starts(a.group[first], a.J),
@@ -104,7 +104,7 @@ def cells_of(
         t=by_group.products(D, r, cell, K)[:, :, 0].T,
         G=np.moveaxis(by_group.products(D, D, cell, K), 0, -1),
         A=a.A[first].T,
-        W=a.W[first][:, variance.rest].T,
+        W=variance.left[first].T,
         x_term=mean.rest,
         w_term=a.X.shape[1] + variance.rest,
     )

@@ -34,6 +34,10 @@ def test_draws_without_spread_have_no_diagnostics(bad):
     assert all(np.isnan(v) for v in arviz_compat.diagnostics(bad).values())
 
 
+def test_chains_that_stand_still_apart_have_an_endless_r_hat_without_a_warning():
+    assert arviz_compat.diagnostics(np.repeat([[1.0], [2.0]], 64, axis=1))["r_hat"] > 1e9
+
+
 @pytest.mark.parametrize("version_one", [False, True])
 def test_groups_come_back_whole(version_one, monkeypatch):
     if version_one:

@@ -72,6 +72,14 @@ def test_a_row_of_arviz_s_summary_is_a_row_of_the_estimates() -> None:
     assert len(rows) == 3 + 6 + 3
 
 
+def test_prior_sensitivity_is_of_the_points_too() -> None:
+    found = bridge.prior_sensitivity(result())
+    of_points = found.table[found.table["parameter"] == "v_class[3, v:Intercept]"]
+    assert of_points["sensitivity"].notna().all() and len(of_points)
+    assert not [note for note in found.notes if "not in the draws" in note]
+    assert list(dict.fromkeys(found.table["parameter"])) == list(result().estimates["parameter"])
+
+
 def test_two_classes_have_covariances_and_no_correlations() -> None:
     found = result(spec(2))
     assert not found.estimates["parameter"].str.startswith("rho").any()

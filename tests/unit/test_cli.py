@@ -9,6 +9,7 @@ import pytest
 
 import bridge
 from bridge import cli
+from bridge.engines import registry
 
 MODEL = 'mean = "mathach ~ 1 + sector + (1 | s | school)"\nvariance = "~ 1 + (1 | s | school)"\n'
 
@@ -53,6 +54,16 @@ def test_json_is_json_with_null_for_what_is_missing(folder, capsys):
     assert found["engine"] == "fake"
     assert found["estimates"][0]["parameter"] == "gamma[Intercept]"
     assert found["estimates"][0]["se"] is None
+
+
+@pytest.mark.parametrize("engine", ["nuts", "stan"])
+def test_every_option_of_a_sampler_can_be_given(folder, capsys, engine):
+    options = {name.replace("_", "-") for name in registry.get(engine).options}
+    code, out, _ = run(capsys, "translate", "--help")
+    assert code == 0 and not [name for name in options if f"--{name} " not in out]
+    words = ("translate", "m.toml", *HSB, "--engine", engine, "--formulation", "noncentred")
+    code, out, _ = run(capsys, *words)
+    assert code == 0 and "noncentred" in out
 
 
 def test_translate_prints_the_native_call_and_runs_nothing(folder, capsys):
@@ -186,6 +197,7 @@ STOPPED = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from bridge import cli
+from bridge.engines import registry
 from bridge.engines import agq
 
 real = agq.maximise

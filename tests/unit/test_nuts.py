@@ -16,7 +16,7 @@ import pytest
 import zarr
 
 import bridge
-from bridge.engines import registry
+from bridge.engines import nutpie_sampler, registry
 from bridge.errors import EngineTimeout, OptionError
 from bridge.nuts.arrays import arrays_of
 from bridge.nuts.build import make_problem
@@ -111,6 +111,41 @@ def test_ctrl_c_keeps_what_was_drawn(engine: str) -> None:
     assert result.warnings[0].startswith("Incomplete: sampling was interrupted after ")
     assert 0 < result.idata["posterior"].sizes["draw"] < 100_000
     assert_finite(result)
+
+
+def test_ctrl_c_keeps_chains_that_are_done_where_others_have_not_begun() -> None:
+    fitted()  # compiled
+
+    sent: list[str] = []
+
+    def stop(_: float | None, text: str) -> None:
+        done = text.partition(" ")[0]
+        if done.isdigit() and int(done) > 700 and not sent:
+            sent.append(text)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    # one core draws one chain after another, 660 points of each
+    result = fitted(data(50, 60), draws=600, chains=50, cores=1, progress=stop)
+    assert 1 <= result.idata["posterior"].sizes["chain"] < 50
+    assert result.warnings[0].endswith(" of 50 chains.")
+    assert_finite(result)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "chains", "draws"),
+    [
+        ([1000, 0, 1000, 10], [0, 2], 1000),
+        ([500, 400, 450, 390], [0, 1, 2, 3], 390),
+        ([100, 50], [0, 1], 50),
+        ([0, 7], [1], 7),
+        ([0, 0], [], 0),
+        ([], [], 0),
+    ],
+)
+def test_what_is_kept_of_chains_of_different_lengths(
+    lengths: list[int], chains: list[int], draws: int
+) -> None:
+    assert nutpie_sampler.longest(lengths) == (chains, draws)
 
 
 def test_ctrl_c_before_there_are_draws() -> None:
@@ -260,13 +295,21 @@ def test_folding_finds_what_goes_with_an_effect() -> None:
     group, x, w = (frame[name].to_numpy() for name in ("g", "x", "w"))
     X = np.column_stack([np.ones(len(x)), x, w, w * x, x**2])
     found = fold(X, X[:, :2], group, 25)
-    assert list(zip(found.effect, found.term, strict=True)) == [(0, 0), (0, 2), (1, 1), (1, 3)]
+    folded = list(zip(found.effect, found.term, strict=True))
+    assert folded[:4] == [(0, 0), (0, 2), (1, 1), (1, 3)]
+    # of what goes with no effect rows keep what is left by least squares within each group
+    assert folded[4:] == [(0, 4), (1, 4)] and list(found.rest) == [4]
+    for j in range(25):
+        Z, own = X[group == j, :2], x[group == j] ** 2
+        share = np.linalg.lstsq(Z, own, rcond=None)[0]
+        np.testing.assert_allclose(found.column[4:, j], share, atol=1e-10)
+        np.testing.assert_allclose(found.left[group == j, 0], own - Z @ share, atol=1e-10)
     assert list(found.rest) == [4]
     np.testing.assert_allclose(found.column[1], np.arange(25) % 3)
     coefficients = np.arange(1.0, 6.0)
     parts = found.values(coefficients)[:, group]
     np.testing.assert_allclose(
-        parts[0] + parts[1] * x + coefficients[4] * x**2, X @ coefficients, rtol=1e-9
+        parts[0] + parts[1] * x + coefficients[4] * found.left[:, 0], X @ coefficients, rtol=1e-9
     )
 
 
@@ -295,3 +338,12 @@ def test_it_runs_where_the_cache_cannot_be_written(tmp_path: Path) -> None:
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True
     )
     assert done.stdout.strip() == "False", done.stderr
+
+
+def test_a_predictor_far_from_zero_is_drawn_as_well_as_a_centred_one() -> None:
+    spec = bridge.ModelSpec("y ~ 1 + x + (1 | s | g)", "~ 1 + x + (1 | s | g)")
+    frame = data()
+    frame["x"] = 2010 + 3 * frame["x"]
+    result = fitted(frame, spec, draws=400, warmup=400)
+    own = result.estimates.set_index("parameter")
+    assert (own["ess_bulk"] > 100).all() and (own["r_hat"] < 1.03).all()
