@@ -191,7 +191,7 @@ def test_more_than_three_effects_of_the_variance_are_refused() -> None:
         fitted(cases.simulated(10, 8), parts)
     assert str(caught.value) == (
         "agq cannot fit more than 3 random effects in the variance, of which there are 4 "
-        "(v:Intercept, v:x, v:w, v:k:x). Engines that can: brms, stan."
+        "(v:Intercept, v:x, v:w, v:k:x). Engines that can: brms, nuts, stan."
     )
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,14 @@ from bridge.result import Result
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = bridge.ModelSpec("y ~ 1 + x + (1 + x | s | g)", "~ 1 + x + (1 | s | g)")
 QUICK = {"chains": 2, "draws": 60, "warmup": 60, "seed": 5, "cores": 1}
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard() -> Iterator[None]:
+    """A shell's background job begins with SIGINT ignored, and its children too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def data(size: int = 20, groups: int = 25, scale: float = 1.0, seed: int = 1) -> pd.DataFrame:
