@@ -66,7 +66,8 @@ def fit(
         the default, or "profile") and ``robust`` (cluster-robust standard errors) for agq;
         ``method`` ("ML", the default, or "REML") for lme4, nlme and twostep, which
         also has ``weights`` and ``correction``; ``chains``, ``draws``, ``warmup`` (counted per
-        chain), ``seed``, ``cores``, ``adapt_delta``, ``max_treedepth`` for brms, stan and nuts, and
+        chain), ``seed``, ``cores``, ``adapt_delta`` (0.8 by default, in stan 0.6),
+        ``max_treedepth`` for brms, stan and nuts, and
         ``include`` for what idata shall hold besides ("log_likelihood" of each row given the
         group effects, "marginal_log_likelihood" of each group, its effects integrated out,
         "posterior_predictive", "log_prior"); for stan and nuts ``formulation`` ("auto",
