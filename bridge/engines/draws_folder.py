@@ -2,10 +2,10 @@
 
 A folder of draws holds ``chain_1.csv``, ``chain_2.csv``, … in Stan's own CSV: lines that begin with
 ``#`` say what it is, then the names of the columns, then one line a draw; and ``model.stan``, the
-program with what its parameters stand for, below a line that tells it from a user's own. While a chain runs, its file is in the folder
-``incomplete`` below; it moves up when the chain has ended. So a file that is not in ``incomplete``
-is whole, whatever became of the fit. The last line of one that is may have been cut: it counts only
-if it ends in a line break.
+program with what its parameters stand for, below a line that tells it from a user's own. While a
+chain runs, its file is in the folder ``incomplete`` below; it moves up when the chain has ended. So
+a file that is not in ``incomplete`` is whole, whatever became of the fit. The last line of one that
+is may have been cut: it counts only if it ends in a line break.
 """
 
 from __future__ import annotations

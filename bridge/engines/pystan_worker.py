@@ -153,7 +153,7 @@ def _wait_for_stanc() -> None:
     """Let Stan's translator take its time: httpstan ends it after a second, busy machine or not."""
 
     def run(*args: Any, **settings: Any) -> Any:
-        return subprocess.run(*args, **{**settings, "timeout": None})
+        return subprocess.run(*args, **{**settings, "timeout": None})  # noqa: PLW1510 - httpstan's
 
     compiler: Any = _import("httpstan.compile")
     compiler.subprocess = SimpleNamespace(run=run)

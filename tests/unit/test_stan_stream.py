@@ -116,7 +116,9 @@ def test_a_folder_with_draws_is_refused(tmp_path: Path) -> None:
 def test_a_file_of_the_users_is_not_written_over(tmp_path: Path) -> None:
     own = tmp_path / "model.stan"
     own.write_text("parameters {}\n")
-    with pytest.raises(OptionError, match=r"model\.stan is there already and would be written over"):
+    with pytest.raises(
+        OptionError, match=r"model\.stan is there already and would be written over"
+    ):
         prepare_folder(tmp_path, "a")
     assert own.read_text() == "parameters {}\n"
     own.unlink()
