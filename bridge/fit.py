@@ -71,7 +71,7 @@ def fit(
         ``include`` for what idata shall hold besides ("log_likelihood" of each row given the
         group effects, "marginal_log_likelihood" of each group, its effects integrated out,
         "posterior_predictive", "log_prior"); for stan and nuts ``formulation`` ("auto",
-        "informed", "noncentred"; for stan "centred", for nuts a mapping from effects to these) and
+        "informed", "noncentred", for stan "centred"; or a mapping from effects to these) and
         ``starts`` ("near" estimates of two regressions, the default, or "dispersed", far apart, to
         see whether chains meet); ``draws_to``, a folder that draws are written into as they
         come; for stan ``backend``; ``timeout`` in seconds for all but twostep.

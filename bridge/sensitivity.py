@@ -194,8 +194,7 @@ def _fitted(
     options: Mapping[str, Any],
 ) -> Result:
     """Fit with log_prior among what idata holds."""
-    wanted = options.get("include") or ()
-    several = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+    several = registry.get(engine).checked_options(options)["include"]
     include = several if "log_prior" in several else (*several, "log_prior")
     return fit(spec, data, engine, progress=progress, **{**options, "include": include})
 

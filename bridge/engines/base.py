@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from os import PathLike
@@ -56,12 +56,13 @@ class Option:
     ----------
     default : object
         Its value where the user gives none; None means "left to the engine".
-    kind : {"count", "odd", "seed", "seconds", "choice", "choices", "share", "flag", "folder"}
-        What it must be.
+    kind : {"count", "odd", "seed", "seconds", "choice", "choices", "by effect", "share", "flag", \
+"folder"}
+        What it must be; "by effect" is a choice for all effects, or a mapping from some to choices.
     meaning : str
         In a few words.
     choices : tuple of str
-        The values of a "choice", or those that "choices" may hold.
+        The values of a "choice", or those that "choices" and "by effect" may hold.
     """
 
     default: Any
@@ -77,6 +78,8 @@ class Option:
             return ()
         if self.kind == "choices":
             return self._check_choices(name, value)
+        if self.kind == "by effect":
+            return self._check_by_effect(name, value)
         kind = _KINDS.get(self.kind)
         if kind is not None and not kind[0](value):
             raise OptionError(f"{name} ({self.meaning}) is {kind[1]}, not {value!r}.")
@@ -104,6 +107,36 @@ class Option:
                     f"{word!r}.{suggest(str(word), self.choices)}"
                 )
         return several
+
+    def _check_by_effect(self, name: str, value: Any) -> str | dict[str, str]:
+        words = list(value.values()) if isinstance(value, Mapping) else [value]
+        for word in words:
+            if word not in self.choices:
+                raise OptionError(
+                    f"{name} ({self.meaning}) is one of {', '.join(self.choices)}, or a mapping "
+                    f"from effects such as u:Intercept to these, not {value!r}."
+                    f"{suggest(str(word), self.choices)}"
+                )
+        return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def by_effect(name: str, value: str | Mapping[str, str], effects: Sequence[str]) -> list[str]:
+    """Return the word of a checked "by effect" option for each effect, "auto" of those not named.
+
+    Raises
+    ------
+    OptionError
+        Where it names an effect that the model does not have.
+    """
+    if isinstance(value, str):
+        return [value] * len(effects)
+    for effect in value:
+        if effect not in effects:
+            raise OptionError(
+                f"{name} names '{effect}', which is no effect of this model."
+                f"{suggest(str(effect), effects)} It has: {', '.join(effects) or 'none'}."
+            )
+    return [value.get(effect, "auto") for effect in effects]
 
 
 TIMEOUT = {"timeout": Option(None, "seconds", "the longest a fit may take, in seconds")}

@@ -2,10 +2,10 @@
 
 A folder of draws holds ``chain_1.csv``, ``chain_2.csv``, … in Stan's own CSV: lines that begin with
 ``#`` say what it is, then the names of the columns, then one line a draw; and ``model.stan``, the
-program with what its parameters stand for. While a chain runs, its file is in the folder
-``incomplete`` below; it moves up when the chain has ended. So a file that is not in ``incomplete``
-is whole, whatever became of the fit. The last line of one that is may have been cut: it counts only
-if it ends in a line break.
+program with what its parameters stand for, below a line that tells it from a user's own. While a
+chain runs, its file is in the folder ``incomplete`` below; it moves up when the chain has ended. So
+a file that is not in ``incomplete`` is whole, whatever became of the fit. The last line of one that
+is may have been cut: it counts only if it ends in a line break.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from bridge.whole_file import whole_file
 #: The folder of chains that have not ended.
 INCOMPLETE = "incomplete"
 MODEL = "model.stan"
+#: Its first line.
+_OURS = "// The model that the draws in this folder are of."
 
 
 def prepare_folder(folder: str | Path, model: str) -> Path:
@@ -37,19 +39,29 @@ def prepare_folder(folder: str | Path, model: str) -> Path:
     Raises
     ------
     OptionError
-        Where it holds the draws of a fit already.
+        Where it holds the draws of a fit already, or another ``model.stan``.
     OutputError
         Where it cannot be written.
     """
     place = Path(folder).expanduser().absolute()
     refuse_draws(place)
+    _refuse_model(place / MODEL)
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{place} cannot be made: {error.strerror or error}.") from None
     with whole_file(place / MODEL) as file:
-        file.write_text(model + "\n", encoding="utf-8")
+        file.write_text(f"{_OURS}\n{model}\n", encoding="utf-8")
     return place
+
+
+def _refuse_model(file: Path) -> None:
+    """Refuse to write over a file that is not of a fit which ended before its first draw."""
+    if file.exists() and not (file.is_file() and file.read_bytes().startswith(_OURS.encode())):
+        raise OptionError(
+            f"draws_to: {file} is there already and would be written over; name another folder, or "
+            "move it away."
+        )
 
 
 def refuse_draws(place: Path) -> None:

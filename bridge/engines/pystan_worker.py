@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -17,6 +18,7 @@ from functools import partial
 from importlib import import_module as _import  # the repository has a folder stan/ too
 from importlib.metadata import version
 from io import StringIO
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -141,9 +143,20 @@ def _compile(payload: dict[str, Any]) -> None:
     # is its parent's
     client: Any = _import("aiohttp.client")
     client.DEFAULT_TIMEOUT = client.ClientTimeout(total=None)
+    _wait_for_stanc()
     # stanc warns of priors that are data, at a length that would bury Stan's last words
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         stan.build(payload["program"], data=_plain(payload["data"]))
+
+
+def _wait_for_stanc() -> None:
+    """Let Stan's translator take its time: httpstan ends it after a second, busy machine or not."""
+
+    def run(*args: Any, **settings: Any) -> Any:
+        return subprocess.run(*args, **{**settings, "timeout": None})  # noqa: PLW1510 - httpstan's
+
+    compiler: Any = _import("httpstan.compile")
+    compiler.subprocess = SimpleNamespace(run=run)
 
 
 @contextmanager

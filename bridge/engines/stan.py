@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,15 @@ import numpy as np
 from bridge import names
 from bridge.design import Design
 from bridge.engines import stan_backends
-from bridge.engines.base import SAMPLER_OPTIONS, Engine, Option, Plan, Progress, RawFit
+from bridge.engines.base import (
+    SAMPLER_OPTIONS,
+    Engine,
+    Option,
+    Plan,
+    Progress,
+    RawFit,
+    by_effect,
+)
 from bridge.engines.draws_folder import prepare_folder
 from bridge.engines.posterior import Draws, posterior_result
 from bridge.engines.stan_classes import class_data, class_draws, class_header, class_points
@@ -57,7 +65,7 @@ class Stan(Engine):
         "adapt_delta": replace(SAMPLER_OPTIONS["adapt_delta"], default=0.6),
         "backend": Option("auto", "choice", "which Stan runs it", ("auto", "cmdstan", "pystan")),
         "formulation": Option(
-            "auto", "choice", "how group effects are sampled", ("auto", *FORMULATIONS)
+            "auto", "by effect", "how group effects are sampled", ("auto", *FORMULATIONS)
         ),
         "starts": Option("near", "choice", "where the chains start", ("near", "dispersed")),
         "draws_to": Option(None, "folder", "a folder the raw draws are written into as they come"),
@@ -70,7 +78,8 @@ class Stan(Engine):
             design.group, len(design.group_labels),
         )  # fmt: skip
         data, chosen = stan_data(design), choose_program(design)
-        data |= formulated(options["formulation"], data, start)
+        words = by_effect("formulation", options["formulation"], design.effects)
+        data |= formulated(words, data, start)
         if chosen == CLASSES:
             if options["starts"] == "dispersed" or options["formulation"] != "auto":
                 raise OptionError(
@@ -143,8 +152,11 @@ def _points(plan: Plan) -> list[dict[str, Any]]:
     return initial_points(start, options["chains"], options["seed"], data, dispersed=dispersed)
 
 
-def _formulation(options: Mapping[str, Any]) -> str:
-    return "informed" if options["formulation"] == "auto" else str(options["formulation"])
+def _formulation(asked: str | Mapping[str, str], effects: Sequence[str]) -> str:
+    """Say how the effects are sampled: in one word where that was asked for."""
+    if isinstance(asked, str):
+        return "informed" if asked == "auto" else asked
+    return ", ".join(f"{e} {_formulation(asked.get(e, 'auto'), effects)}" for e in effects)
 
 
 def _header(design: Design, options: Mapping[str, Any]) -> list[str]:
@@ -155,7 +167,7 @@ def _header(design: Design, options: Mapping[str, Any]) -> list[str]:
         f"warmup = {options['warmup']}, draws = {options['draws']}, seed = {options['seed']},",
         f"//   adapt_delta = {options['adapt_delta']}, max_treedepth = {options['max_treedepth']}, "
         f"starts = {options['starts']},",
-        f"//   formulation = {_formulation(options)}",
+        f"//   formulation = {_formulation(options['formulation'], design.effects)}",
         f"// N = {len(design.y)}, J = {len(design.group_labels)}",
         f"// X (gamma): {', '.join(design.mean.labels)}",
         f"//   priors: {', '.join(map(str, priors.gamma))}",

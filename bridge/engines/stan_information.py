@@ -11,7 +11,7 @@ so that each is given those before it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ FORMULATIONS = ("informed", "noncentred", "centred")
 
 
 def formulated(
-    formulation: str, data: Mapping[str, Any], start: Mapping[str, np.ndarray]
+    formulation: str | Sequence[str], data: Mapping[str, Any], start: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Return what of the data block says how the group effects are sampled.
 
@@ -36,16 +36,18 @@ def formulated(
 
     Parameters
     ----------
-    formulation : str
-        "auto" or one of `FORMULATIONS`.
+    formulation : str or sequence of str
+        "auto" or one of `FORMULATIONS`, for all effects or for each.
     data, start
         As for `information`.
     """
     q, J = len(start["sd"]), data["J"]
+    words = [formulation] * q if isinstance(formulation, str) else list(formulation)
+    informed = np.array([word in ("auto", "informed") for word in words], dtype=bool)
     found = no_information(q, J)
-    if formulation in ("auto", "informed"):
-        found = information(data, start)
-    return found | {"centred": np.full(q, int(formulation == "centred"))}
+    for name, values in information(data, start).items() if informed.any() else ():
+        found[name][informed] = values[informed]
+    return found | {"centred": np.array([int(word == "centred") for word in words], dtype=int)}
 
 
 def no_information(q: int, J: int) -> dict[str, np.ndarray]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bridge.engines import stan_backends
+from bridge.engines import pystan_worker, stan_backends
 from bridge.engines.stan_products import completed
 from bridge.engines.stan_program import PLAIN, program_text
 from bridge.engines.stan_rows import fixed_parts, row_data
@@ -269,6 +271,16 @@ def test_it_runs_inside_a_live_event_loop_and_keeps_off_the_terminal(
 
     assert asyncio.run(in_a_notebook()).draws["gamma"].shape == (1, 20, 2)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_slow_machine_does_not_end_the_translation(monkeypatch: pytest.MonkeyPatch) -> None:
+    # httpstan gives stanc a second, and then answers with what PyStan cannot read
+    compiler = importlib.import_module("httpstan.compile")
+    monkeypatch.setattr(compiler, "subprocess", subprocess)  # put back afterwards
+    pystan_worker._wait_for_stanc()
+    slow = [sys.executable, "-c", "import time; time.sleep(0.5); print('done')"]
+    found = compiler.subprocess.run(slow, capture_output=True, timeout=0.1)
+    assert found.stdout == b"done\n"
 
 
 def test_the_backend_is_chosen_by_what_is_here(monkeypatch: pytest.MonkeyPatch) -> None:

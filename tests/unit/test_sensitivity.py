@@ -140,6 +140,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "not named": ({"model": SPEC, "data": 1, "priors": bridge.Priors()}, "holds priors by name"),
     "no name": ({"model": SPEC, "data": 1, "priors": {"": {}}}, "cannot be the name"),
     "the base": ({"model": SPEC, "data": 1, "priors": {BASE: {}}}, "cannot be the name"),
+    "no list": ({"model": SPEC, "data": 1, "include": 5}, r"include .* is a list of names, not 5"),
     "a folder": (
         {"model": SPEC, "data": 1, "priors": {"a": {}}, "draws_to": "here"},
         "draws_to takes the draws of one fit",

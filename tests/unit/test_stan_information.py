@@ -13,6 +13,7 @@ from bridge.engines.stan_data import stan_data
 from bridge.engines.stan_information import formulated, in_turn, information, no_information
 from bridge.engines.stan_products import correlation_factors
 from bridge.engines.stan_values import innovations, sampled
+from bridge.errors import OptionError
 from bridge.spec import ModelSpec
 
 
@@ -85,6 +86,34 @@ def test_formulations() -> None:
     assert (found["informed"]["weight"] > 0).all() and found["centred"]["centred"] == [1]
     assert (found["noncentred"]["weight"] == 0).all() and found["noncentred"]["centred"] == [0]
     np.testing.assert_equal(formulated("auto", block, start), found["informed"])
+
+
+def test_a_formulation_of_one_effect() -> None:
+    spec = ModelSpec("y ~ 1 + x + (1 + x | s | g)", "~ 1 + (1 | s | g)")
+    whole = spec.translate("stan", data(), seed=1).call["data"]
+    plan = spec.translate(
+        "stan", data(), seed=1, formulation={"u:x": "noncentred", "v:Intercept": "centred"}
+    )
+    mixed = plan.call["data"]
+    assert mixed["centred"].tolist() == [0, 0, 1]
+    assert (mixed["weight"][1:] == 0).all() and (mixed["weight"][0] > 0).all()
+    for name in ("weight", "toward", "tie"):
+        np.testing.assert_array_equal(mixed[name][0], whole[name][0])
+    assert "formulation = u:Intercept informed, u:x noncentred, v:Intercept centred" in plan.native
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"u:x": "centered"}, "Did you mean 'centred'"),
+        ({"u:z": "centred"}, "'u:z', which is no effect of this model. Did you mean 'u:x'"),
+        ("collapsed", "formulation .* is one of auto, informed, noncentred, centred, or a mapping"),
+    ],
+)
+def test_a_formulation_that_is_none(asked: Any, said: str) -> None:
+    spec = ModelSpec("y ~ 1 + x + (1 + x | s | g)", "~ 1 + (1 | s | g)")
+    with pytest.raises(OptionError, match=said):
+        spec.translate("stan", data(), formulation=asked)
 
 
 def told(centred: list[int], seed: int = 2) -> dict[str, Any]:

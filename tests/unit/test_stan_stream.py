@@ -97,7 +97,7 @@ def test_a_file_of_draws_reads_back_exactly(tmp_path: Path) -> None:
     np.testing.assert_array_equal(table, reader.table)
     frame = pd.read_csv(whole, comment="#")
     np.testing.assert_allclose(frame.to_numpy(), reader.table, rtol=1e-14)
-    assert (folder / "model.stan").read_text() == "data {}\n"
+    assert (folder / "model.stan").read_text().endswith("\ndata {}\n")
 
 
 def test_a_folder_with_draws_is_refused(tmp_path: Path) -> None:
@@ -111,6 +111,21 @@ def test_a_folder_with_draws_is_refused(tmp_path: Path) -> None:
         prepare_folder(tmp_path, "a")
     with pytest.raises(OutputError, match="cannot be made"):
         prepare_folder(tmp_path / "chain_1.csv", "a")
+
+
+def test_a_file_of_the_users_is_not_written_over(tmp_path: Path) -> None:
+    own = tmp_path / "model.stan"
+    own.write_text("parameters {}\n")
+    with pytest.raises(
+        OptionError, match=r"model\.stan is there already and would be written over"
+    ):
+        prepare_folder(tmp_path, "a")
+    assert own.read_text() == "parameters {}\n"
+    own.unlink()
+    (tmp_path / "notes.txt").write_text("mine")  # what is not in the way may stay
+    prepare_folder(tmp_path, "a")
+    prepare_folder(tmp_path, "b")  # of a fit that ended before its first draw
+    assert own.read_text().endswith("\nb\n")
 
 
 def test_two_fits_do_not_write_into_one_file(tmp_path: Path) -> None:
