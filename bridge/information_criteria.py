@@ -167,7 +167,7 @@ def _checked(result: Result, which: str | Sequence[str]) -> list[str]:
     if result.method != "posterior":
         raise NotAvailable(
             f"This {result.method} fit by {result.engine} has no draws, and the criteria are of "
-            "draws: fit with brms or stan for them"
+            "draws: fit with nuts, brms or stan for them"
             + ("; result.aic and result.bic are of this fit." if result.ml else ".")
         )
     asked = [which] if isinstance(which, str) else list(which)

@@ -14,7 +14,7 @@ from bridge.errors import OptionError, RequestError
 from bridge.fit import fit, translate
 from bridge.priors import Priors
 from bridge.result import Result
-from bridge.same_model import check_same_data
+from bridge.same_model import check_data_of, check_same_data
 from bridge.spec import ModelSpec
 from bridge.summary import aligned, digits
 
@@ -117,7 +117,9 @@ def refits(
         spec = model
     wanted = {**({} if results else {BASE: spec.priors}), **named}
     for own in wanted.values():  # what cannot be said is said before anything runs
-        translate(spec.replace(priors=own), data, engine, **options)
+        plan = translate(spec.replace(priors=own), data, engine, **options)
+        if BASE in results:
+            check_data_of(results[BASE], plan.design)
     for name, own in wanted.items():
         results[name] = fit(
             spec.replace(priors=own), data, engine, progress=progress, **_seeded(options, results)

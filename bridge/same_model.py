@@ -70,6 +70,15 @@ def check_same_data(results: Sequence[Result]) -> None:
                 )
 
 
+def check_data_of(result: Result, design: Design) -> None:
+    """Make sure that a design is of a result's own rows, in their order."""
+    if not np.array_equal(_data(result)["the outcome"], design.y):
+        raise RequestError(
+            f"The data are not those of the result ({result.n_obs} rows, the data have "
+            f"{len(design.y)}); give the data that it was fitted to, in the same order."
+        )
+
+
 def _data(result: Result) -> dict[str, np.ndarray]:
     """Return the columns of a result's designs by label, the outcome and the group of each row."""
     groups = arviz_compat.groups_of(result.idata)

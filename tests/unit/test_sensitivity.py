@@ -238,6 +238,12 @@ def test_too_few_draws_cannot_tell(fitted: Result) -> None:
     assert unsure and f"of {unsure} one cannot tell, draw more" in found.sentences()[0]
 
 
-def test_other_data_than_the_results_are_refused(fitted: Result) -> None:
-    with pytest.raises(errors.RequestError, match="different rows"):
+def test_other_data_than_the_results_are_refused_before_a_fit(
+    fitted: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(*arguments: Any, **options: Any) -> Result:
+        raise AssertionError("something was fitted")
+
+    monkeypatch.setattr(prior_refits, "fit", fit)
+    with pytest.raises(errors.RequestError, match="not those of the result"):
         bridge.prior_sensitivity(fitted, frame(40), priors={"a": {}})
