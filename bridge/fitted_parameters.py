@@ -69,7 +69,7 @@ def free_at(problem: Problem, result: Result) -> np.ndarray:
     free = free_of(problem, gamma, delta, np.eye(q), lam)
     law = problem.parts(free)[2]  # a view
     for pair, place in problem.law.slices.items():
-        law[place] = _element(result, design, pair)
+        law[place] = problem.law.inner(_element(result, design, pair), pair)
     return free
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bridge import scales
+from bridge import names, scales
 from bridge.design import Design
 from bridge.engines.base import TIMEOUT, Engine, Option, Plan, Progress, RawFit
 from bridge.engines.harmonise import effects_frame, parameter_table
@@ -248,7 +248,7 @@ def _transformations(design: Design) -> list[str]:
 # --- warnings -------------------------------------------------------------------------------
 def _warnings(found: Maximum) -> tuple[str, ...]:
     said = []
-    design, climb = found.problem.design, found.climb
+    climb = found.climb
     edge = groups_at_edge(found.problem, climb.free)
     if not climb.converged and edge:
         said.append(
@@ -268,12 +268,7 @@ def _warnings(found: Maximum) -> tuple[str, ...]:
             f"reaches the same log-likelihood ({found.loglik:.4f}) to the accuracy of the nodes; "
             "standard errors are given it."
         )
-    if found.unidentified:
-        labels = [parameter_table(design)[i][0] for i in found.unidentified]
-        said.append(
-            f"The data do not determine {', '.join(labels)}: the information matrix is singular. "
-            "They have no standard errors; leave a term of these out."
-        )
+    said += _undetermined(found, edge)
     error = found.nodes_error
     if np.isfinite(error) and abs(error) > NODES_ERROR:
         nodes = found.problem.nodes
@@ -283,3 +278,34 @@ def _warnings(found: Maximum) -> tuple[str, ...]:
             f"nodes={min(2 * nodes + 1, 101)}."
         )
     return tuple(said)
+
+
+def _undetermined(found: Maximum, edge: list[str]) -> list[str]:
+    """Say which estimates have no standard errors: those that go to infinity, and others."""
+    design = found.problem.design
+    labels = [parameter_table(design)[i][0] for i in found.unidentified]
+    beyond = [label for label in labels if edge and label in _of_correlations(design)]
+    others = [label for label in labels if label not in beyond]
+    said = []
+    if beyond:
+        said.append(
+            f"The level-2 correlation matrix of {len(edge)} group(s), the first of them "
+            f"'{edge[0]}', is singular at the maximum: {', '.join(beyond)} go to infinity and have "
+            "no standard errors. Give fewer correlations a function (level2={...}), or the random "
+            "part fewer effects."
+        )
+    if others:
+        said.append(
+            f"The data do not determine {', '.join(others)}: the information matrix is singular. "
+            "They have no standard errors; leave a term of these out."
+        )
+    return said
+
+
+def _of_correlations(design: Design) -> set[str]:
+    """Return the flat names of the coefficients of functions of correlations."""
+    return {
+        names.flat("kappa", names.kappa_label(*term))
+        for term in design.kappa_terms
+        if term[0] != "tau"
+    }

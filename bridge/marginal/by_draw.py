@@ -197,8 +197,11 @@ def _functions(problem: Problem, posterior: xr.Dataset) -> np.ndarray:
         if element in design.level2:
             terms = design.level2[element].labels
             labels = [names.kappa_label(variable, label, term) for term in terms]
-            found[:, place] = _flat(posterior.sel(kappa_term=labels), "kappa")
+            kappa = _flat(posterior.sel(kappa_term=labels), "kappa")
+            found[:, place] = law.inner(kappa, pair)
             continue
         constant = _flat(posterior.sel({f"{variable}_pair": [label]}), variable)
-        found[:, place] = np.log(constant) if variable == "tau" else np.arctanh(constant)
+        found[:, place] = law.inner(
+            np.log(constant) if variable == "tau" else np.arctanh(constant), pair
+        )
     return found

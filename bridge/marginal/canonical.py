@@ -54,7 +54,7 @@ def canonical(problem: Problem, free: np.ndarray) -> np.ndarray:
     parts.append(np.array([_correlation(scaled, a, b) for a, b in design.constant_rho_pairs]))
     if isinstance(problem.law, FunctionLaw):
         parts += [
-            law[problem.law.slices[pair]]
+            problem.law.kappa(law, pair)
             for pair in design.tau_pairs
             if design.element(pair) in design.level2
         ]

@@ -46,15 +46,15 @@ def coordinates_of(design: Design) -> Coordinates:
             for side in (range(u), range(u, q)):
                 own = [i for i in side if design.block[i] == number]
                 if own:
-                    effects[np.ix_(own, own)] = _orthogonal(columns[:, own])
-    gamma = _orthogonal(design.mean.matrix)
+                    effects[np.ix_(own, own)] = orthogonal(columns[:, own])
+    gamma = orthogonal(design.mean.matrix)
     unit = _residual_sd(design.y, design.mean.matrix @ gamma)
     effects[:u, :u] *= unit
     latent = np.ones(len(design.latent_terms))
     if design.spec.latent_scale == "raw":
         size = np.diag(effects)[:u]
         latent = np.concatenate([1 / size, 1 / size**2])[: len(latent)]
-    return Coordinates(unit * gamma, _orthogonal(design.variance.matrix), effects, latent, unit)
+    return Coordinates(unit * gamma, orthogonal(design.variance.matrix), effects, latent, unit)
 
 
 def _residual_sd(y: np.ndarray, columns: np.ndarray) -> float:
@@ -63,8 +63,8 @@ def _residual_sd(y: np.ndarray, columns: np.ndarray) -> float:
     return max(float(np.sqrt(np.mean(residual**2))), 1e-6 * float(y.std()))
 
 
-def _orthogonal(matrix: np.ndarray) -> np.ndarray:
-    """Return R with the columns of matrix @ R orthogonal and of mean square one."""
+def orthogonal(matrix: np.ndarray) -> np.ndarray:
+    """Return R (c, c) with the columns of matrix (n, c) @ R orthogonal and of mean square one."""
     norm = np.linalg.norm(matrix, axis=0)
     triangle = np.linalg.qr(matrix / norm, mode="r")
     triangle = triangle * np.sign(np.diag(triangle))[:, None]

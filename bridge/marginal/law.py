@@ -137,6 +137,9 @@ def safe_cholesky(matrix: np.ndarray) -> np.ndarray:
 class FunctionLaw(Law):
     """Log variances and atanh correlations linear in level-2 predictors, group by group.
 
+    Its parameters are coefficients of orthogonal columns, the same for any units and origins of the
+    predictors; `kappa` and `inner` carry them to those of the user's columns and back.
+
     Partial correlations, where asked for, are those of a pair given the effects of its block
     before the earlier one of the pair; a block has them of all its pairs.
 
@@ -145,7 +148,9 @@ class FunctionLaw(Law):
     designs : mapping of (int, int) to (J, c) array
         For (a, a) the predictors of log tau[a,a], for (a, b) those of atanh rho[a,b], or of the
         atanh partial correlation, a < b; a column of ones where the element is constant. Pairs
-        that are absent are zero.
+        that are absent are zero. Orthogonal columns.
+    turns : mapping of (int, int) to (c, c) array
+        The orthogonal columns are the user's times these.
     u, v : int
         How many effects each.
     unit : (q,) array
@@ -157,12 +162,13 @@ class FunctionLaw(Law):
     def __init__(
         self,
         designs: Mapping[tuple[int, int], np.ndarray],
+        turns: Mapping[tuple[int, int], np.ndarray],
         u: int,
         v: int,
         unit: np.ndarray,
         partial: frozenset[tuple[int, int]] = frozenset(),
     ) -> None:
-        self.designs = dict(designs)
+        self.designs, self.turns = dict(designs), dict(turns)
         self.partial = partial
         self.unit = unit
         self.effects = self.columns = u + v
@@ -179,7 +185,17 @@ class FunctionLaw(Law):
         """Return the law of some groups."""
         own = {pair: design[groups] for pair, design in self.designs.items()}
         v = self.z_columns
-        return FunctionLaw(own, self.effects - v, v, self.unit, self.partial)
+        return FunctionLaw(own, self.turns, self.effects - v, v, self.unit, self.partial)
+
+    def kappa(self, parameters: np.ndarray, pair: tuple[int, int]) -> np.ndarray:
+        """Return the coefficients (c,) of an element, of the user's columns."""
+        found: np.ndarray = self.turns[pair] @ parameters[self.slices[pair]]
+        return found
+
+    def inner(self, kappa: np.ndarray, pair: tuple[int, int]) -> np.ndarray:
+        """Return the parameters (..., c) of an element from coefficients of the user's columns."""
+        found: np.ndarray = np.linalg.solve(self.turns[pair], kappa[..., None])[..., 0]
+        return found
 
     def elements(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return SDs (J, q), in units of `unit`, and correlation matrices (J, q, q)."""

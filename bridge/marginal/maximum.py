@@ -22,15 +22,15 @@ from bridge.marginal.newton import (
 from bridge.marginal.nodes import Placement
 from bridge.marginal.problem import DEFAULT_NODES, Problem, blocks_of, make_problem, replace_nodes
 from bridge.marginal.rank import full_or_lower_rank, with_twice_the_nodes
-from bridge.starting import start
+from bridge.starting import column_size, start
 
 #: Doubling the nodes may move the log-likelihood by less.
 NODES_ERROR = 1e-4
 #: The smallest eigenvalue, each parameter on its own scale, of an information that is not singular:
-#: in orthogonal coordinates, and in those of level-2 functions, whose predictors are as they come.
+#: in orthogonal coordinates, and with level-2 functions, where columns of effects are as they come.
 #: A score that is not quite zero bends a flat direction by some 1e-6.
 _SINGULAR, _SINGULAR_FUNCTIONS = 1e-5, 1e-9
-#: A log variance or an atanh correlation with a larger standard error is on its way to infinity.
+#: A log variance or atanh correlation of a group with a larger standard error goes to infinity.
 _ENDLESS = 50.0
 
 
@@ -241,10 +241,29 @@ def _covariance(
         inverse = inverse @ meat @ inverse
     covariance = slopes @ inverse @ slopes.T
     if functions:
-        endless = np.sqrt(np.maximum(np.diag(covariance), 0.0)) > _ENDLESS
-        endless[: len(endless) - len(problem.design.kappa_terms)] = False
-        unidentified = tuple(sorted({*unidentified, *np.flatnonzero(endless)}))
+        unidentified = tuple(sorted({*unidentified, *_endless(problem.design, covariance)}))
     return covariance, unidentified
+
+
+def _endless(design: Design, covariance: np.ndarray) -> list[int]:
+    """Return the positions of coefficients of level-2 functions that go to infinity in a group.
+
+    The groups' own values tell, and not an intercept far from all predictors.
+    """
+    found: list[int] = []
+    begin = len(covariance) - len(design.kappa_terms)
+    for pair in design.tau_pairs:
+        if design.element(pair) not in design.level2:
+            continue
+        columns = design.level2[design.element(pair)].matrix
+        place = slice(begin, begin + columns.shape[1])
+        begin = place.stop
+        own = covariance[place, place]
+        if np.sqrt(np.maximum(((columns @ own) * columns).sum(axis=1), 0)).max() <= _ENDLESS:
+            continue
+        share = np.sqrt(np.maximum(np.diag(own), 0)) * column_size(columns)
+        found += (place.start + np.flatnonzero(share >= min(_ENDLESS, share.max()))).tolist()
+    return found
 
 
 def _length(rows: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from bridge.design import Design
 from bridge.marginal.blocks import Block, make_blocks
 from bridge.marginal.collapsed import Forward, backward, forward
-from bridge.marginal.coordinates import Coordinates, coordinates_of
+from bridge.marginal.coordinates import Coordinates, coordinates_of, orthogonal
 from bridge.marginal.law import (
     Association,
     CholeskyLaw,
@@ -361,12 +361,14 @@ def _law(
     u, v = len(design.mean_effects), len(design.variance_effects)
     if design.spec.level2 is not None:
         ones = np.ones((len(design.group_labels), 1))
-        designs = {}
-        for a, b in design.tau_pairs:
-            key = design.element((a, b))
-            designs[a, b] = design.level2[key].matrix if key in design.level2 else ones
+        designs, turns = {}, {}
+        for pair in design.tau_pairs:
+            key = design.element(pair)
+            columns = design.level2[key].matrix if key in design.level2 else ones
+            turns[pair] = orthogonal(columns)
+            designs[pair] = columns @ turns[pair]
         partial = frozenset(pair for pair in designs if design.kind(pair) == "pcor")
-        return FunctionLaw(designs, u, v, np.diag(coordinates.effects), partial)
+        return FunctionLaw(designs, turns, u, v, np.diag(coordinates.effects), partial)
     members = blocks_of(design)
     if ranks is not None:
         assert covariance is not None

@@ -124,6 +124,26 @@ def test_origin_of_predictors() -> None:
     assert gamma == pytest.approx(ours.loc["gamma[Intercept]", "estimate"], abs=1e-2)
 
 
+@pytest.mark.parametrize(("scale", "origin"), [(1e-5, 0.0), (1e5, 0.0), (1.0, 2000.0)])
+def test_unit_and_origin_of_level2_predictors(scale: float, origin: float) -> None:
+    """As of a year, or of an income."""
+    base = cases.simulated(60, 6, seed=4, sd_v=0.9, rho=0.3)
+    h = base["g"].map(dict(enumerate(np.random.default_rng(3).normal(size=60))))
+    spec = ModelSpec(**cases.SHARED, level2="~ h")
+    one, other = (fitted(base.assign(h=column), spec) for column in (h, scale * h + origin))
+    assert one.warnings == other.warnings == ()
+    assert other.loglik == pytest.approx(one.loglik, abs=1e-6)
+    assert len(other.messages) < 30, "no longer a climb"
+    ours, theirs = rows(one), rows(other)
+    kappa = ours.index[ours.index.str.startswith("kappa") & ours.index.str.endswith(",h]")]
+    assert len(kappa) == 3
+    for name in [*kappa, "delta[w]"]:
+        se = ours.loc[name, "se"] / (scale if name in kappa else 1.0)
+        estimate = ours.loc[name, "estimate"] / (scale if name in kappa else 1.0)
+        assert theirs.loc[name, "estimate"] == pytest.approx(estimate, abs=NEAR * se), name
+        assert theirs.loc[name, "se"] == pytest.approx(se, rel=5e-3), name
+
+
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize(
     "name", ["uv", "level2 of u", "linear raw", "quadratic raw", "linear raw without v"]

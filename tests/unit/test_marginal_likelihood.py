@@ -17,6 +17,7 @@ import marginal_cases as cases
 from bridge.likelihood import conditional_effects, marginal_loglik
 from bridge.marginal import blocks
 from bridge.marginal.canonical import canonical, effects, free_of
+from bridge.marginal.law import FunctionLaw
 from bridge.marginal.nodes import Placement, rule
 
 TINY = (2, 5, 1, 4)
@@ -86,7 +87,10 @@ def test_level2_functions_by_a_grid(lam: list[float]) -> None:
     # log tau[u,u] = 0.2 + 0.5 h; constant or log tau[v,v] = -0.5 - 0.3 h, atanh rho = 0.1 + 0.4 h
     moving = 0.0 if lam else 1.0
     kappa = {(0, 0): [0.2, 0.5], (0, 1): [0.1, 0.4], (1, 1): [-0.5, -0.3][: 1 if lam else 2]}
-    law = np.concatenate([kappa[pair] for pair in problem.law.designs])  # type: ignore[attr-defined]
+    assert isinstance(problem.law, FunctionLaw)
+    law = np.concatenate(
+        [problem.law.inner(np.array(kappa[pair]), pair) for pair in problem.law.designs]
+    )
     to = problem.coordinates
     free = np.concatenate(
         [np.linalg.solve(to.gamma, GAMMA), np.linalg.solve(to.delta, DELTA), law, lam]

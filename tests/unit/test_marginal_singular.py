@@ -154,6 +154,20 @@ def test_level2_correlations_at_their_bound_are_said() -> None:
     assert result.estimates["se"].isna().all() and (result.estimates["note"] != "").all()
 
 
+def test_a_level2_correlation_of_one_in_some_groups_is_said() -> None:
+    data = cases.simulated(20, 8, seed=3, sd_v=0.5, rho=0.95)
+    result = fitted(data, **cases.SHARED, level2={"rho": "~ k"})
+    (said,) = result.warnings
+    name = "kappa[rho(u:Intercept,v:Intercept),k]"
+    assert said.startswith(
+        "The level-2 correlation matrix of 10 group(s), the first of them '1', is singular at the "
+        f"maximum: {name} go to infinity"
+    )
+    assert result.estimates.set_index("parameter").loc[name, "se"] is pd.NA
+    T = result.level2(at={"k": 1}).to_numpy(dtype=float)
+    assert T[0, 1] / np.sqrt(T[0, 0] * T[1, 1]) > 0.999
+
+
 def test_a_level2_function_of_a_variance_of_zero_is_not_told_as_known() -> None:
     result = fitted(
         without_v(), mean="y ~ 1 + x + (1 | g)", variance="~ 1 + w + (1 | g)", level2={VV: "~ k"}

@@ -17,6 +17,7 @@ from bridge.design import Design, make_design
 from bridge.errors import RequestError, SpecError
 from bridge.fitted_parameters import free_at
 from bridge.marginal.by_draw import NODES, marginal_by_draw
+from bridge.marginal.canonical import canonical
 from bridge.marginal.law import FunctionLaw
 from bridge.marginal.problem import make_problem
 from bridge.nesting import added
@@ -192,14 +193,15 @@ def test_the_marginal_likelihood_of_draws() -> None:
     own = design(THREE, {"tau": "~ h", "pcor": "~ h"})
     problem = make_problem(own, NODES[1])
     free = cases.at_random(problem, 3)
-    to, (gamma, delta, law, _) = problem.coordinates, problem.parts(free)
+    to, (gamma, delta, _, _) = problem.coordinates, problem.parts(free)
     draws = ("chain", "draw")
     labels = [names.kappa_label(*term) for term in own.kappa_terms]
+    kappa = canonical(problem, free)[-len(labels) :]
     posterior = xr.Dataset(
         {
             "gamma": ((*draws, "mean_term"), (to.gamma @ gamma)[None, None]),
             "delta": ((*draws, "variance_term"), (to.delta @ delta)[None, None]),
-            "kappa": ((*draws, "kappa_term"), law[None, None]),
+            "kappa": ((*draws, "kappa_term"), kappa[None, None]),
         },
         {"kappa_term": labels},
     )
