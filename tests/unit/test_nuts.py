@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -356,3 +357,22 @@ def test_a_predictor_far_from_zero_is_drawn_as_well_as_a_centred_one() -> None:
     result = fitted(frame, spec, draws=400, warmup=400)
     own = result.estimates.set_index("parameter")
     assert (own["ess_bulk"] > 100).all() and (own["r_hat"] < 1.03).all()
+
+
+# --- what it costs --------------------------------------------------------------------------------
+def test_the_cost_by_rows_is_recorded_as_a_table(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = ROOT / "validation" / "benchmarks" / "nuts_cost.py"
+    described = importlib.util.spec_from_file_location("nuts_cost", path)
+    assert described is not None and described.loader is not None
+    benchmark = importlib.util.module_from_spec(described)
+    described.loader.exec_module(benchmark)
+    monkeypatch.setattr(benchmark, "RECORD", tmp_path / "nuts_cost.md")
+    benchmark.main([500])
+    assert not benchmark.RECORD.exists()
+    monkeypatch.setattr(benchmark, "SIZES", (500, 2020))
+    benchmark.main()
+    rows = [line for line in benchmark.RECORD.read_text().splitlines() if line.startswith("| ")]
+    assert [line.split(" | ")[0] for line in rows] == ["| rows", "| ---:", "| 500", "| 2,020"]
+    assert rows[-1].split(" | ")[3] == "4.0"
