@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numba
+import numba.core.caching
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,8 +22,10 @@ import zarr
 import bridge
 from bridge.engines import nutpie_sampler, registry
 from bridge.errors import EngineTimeout, OptionError
+from bridge.nuts import compiling
 from bridge.nuts.arrays import arrays_of
 from bridge.nuts.build import make_problem
+from bridge.nuts.calling import Density
 from bridge.nuts.folding import fold
 from bridge.nuts.starts import start_of
 from bridge.result import Result
@@ -337,6 +341,54 @@ def test_rows_need_not_be_sorted() -> None:
         np.add.reduceat(other.residual, other.start[:-1]),
         atol=1e-9,
     )
+
+
+def test_what_is_compiled_is_said_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted()  # compiled
+    heard: list[str] = []
+    fitted(progress=lambda _, text: heard.append(text))
+    assert heard[0] == "loading the compiled density"
+    assert not any("compiling" in text for text in heard)
+
+    class Slow(Density):
+        def __init__(self, problem: Any) -> None:
+            super().__init__(problem)
+
+            def one_more(x: float) -> float:
+                return x + 1
+
+            numba.njit(one_more)(1.0)
+
+    monkeypatch.setattr("bridge.nuts.calling.Density", Slow)
+    heard.clear()
+    fitted(progress=lambda _, text: heard.append(text))
+    assert heard[1].startswith("compiling the density: once on this machine")
+    assert heard[1].endswith("(test_nuts.one_more)")
+
+
+def test_compiled_code_of_other_sources_is_not_run_where_numba_has_a_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(numba.core.config, "CACHE_DIR", str(tmp_path))
+    with compiling._kept():
+        inside = Path(numba.core.config.CACHE_DIR)
+    assert inside == compiling.folder() and inside.parent == tmp_path
+    assert Path(numba.core.config.CACHE_DIR) == tmp_path
+    monkeypatch.setattr(compiling, "_COMPILED", ("compiling",))  # as if a source had changed
+    assert compiling.folder() != inside
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), RuntimeError("cannot cache")])
+def test_what_the_disk_does_not_take_is_compiled_in_memory(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(numba.core.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(numba.core.caching.FunctionCache, "save_overload", full)
+    made = compiling.compiled_callback(numba.types.int64)(lambda x: x + 1)
+    assert made.ctypes(2) == 3
 
 
 def test_it_runs_where_the_cache_cannot_be_written(tmp_path: Path) -> None:
