@@ -411,6 +411,18 @@ def test_a_predictor_far_from_zero_is_drawn_as_well_as_a_centred_one() -> None:
     assert (own["ess_bulk"] > 100).all() and (own["r_hat"] < 1.03).all()
 
 
+def test_a_level_2_predictor_far_from_zero_is_drawn_as_well_as_a_centred_one() -> None:
+    frame = data()
+    frame["year"] = 2010 + 3 * np.random.default_rng(0).normal(size=25)[frame["g"]]
+    spec = bridge.ModelSpec(
+        "y ~ 1 + x + (1 | s | g)", "~ 1 + (1 | s | g)", level2={f"tau[{U},{U}]": "~ year"}
+    )
+    result = fitted(frame, spec, draws=400, warmup=300)
+    own = result.estimates.set_index("parameter")
+    assert (own["ess_bulk"] > 100).all() and (own["r_hat"] < 1.03).all()
+    assert result.idata["sample_stats"]["tree_depth"].max() < 7
+
+
 # --- what it costs --------------------------------------------------------------------------------
 def test_the_cost_by_rows_is_recorded_as_a_table(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
