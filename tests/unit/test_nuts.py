@@ -112,6 +112,13 @@ def test_a_formulation_is_said_and_changes_what_is_sampled_alone() -> None:
     assert_finite(fitted(formulation="noncentred", starts="dispersed"))
 
 
+def test_the_limit_of_trajectories_is_kept_and_said() -> None:
+    result = fitted(max_treedepth=2)
+    depth = result.idata["sample_stats"]["tree_depth"]
+    assert depth.max() == 2 and result.idata["sample_stats"]["n_steps"].max() <= 3
+    assert any("reached the maximum tree depth of 2" in text for text in result.warnings)
+
+
 def test_too_long() -> None:
     with pytest.raises(EngineTimeout, match=r"longer than timeout = 0\.2 seconds"):
         fitted(draws=100_000, timeout=0.2)
@@ -237,6 +244,12 @@ MODELS: dict[str, dict] = {
         "variance": "~ 1 + (1 | s | g)",
         "level2": {f"tau[{U},{U}]": "~ w", f"rho[{U},v:Intercept]": "~ w"},
     },
+    "partial correlations": {
+        "mean": "y ~ 1 + x + (1 + x | s | g)",
+        "variance": "~ 1 + (1 | s | g)",
+        "level2": {"pcor": "~ w"},
+    },
+    "three in the variance": {"variance": "~ 1 + x + z + (1 + x + z | s | g)"},
     "Student-t": {"variance": "~ 1", "random_effects": "student_t"},
     "no effects": {"mean": "y ~ 1 + x", "variance": "~ 1 + x"},
     "variance alone": {"mean": "y ~ 1 + x", "variance": "~ 1 + x + (1 | g)"},
@@ -249,6 +262,7 @@ MODELS: dict[str, dict] = {
 def test_every_kind_of_model_samples_about_its_maximum(name: str) -> None:
     frame = data(25, 60, seed=2)
     frame["w"] = (frame["g"] % 2).astype(float)
+    frame["z"] = np.random.default_rng(7).normal(size=len(frame))
     spec = bridge.ModelSpec(**({"mean": "y ~ 1 + x + (1 | g)"} | MODELS[name]))
     result = fitted(frame, spec, draws=300, warmup=200, include=("log_likelihood", "log_prior"))
     assert_finite(result)
@@ -364,6 +378,31 @@ def test_what_is_compiled_is_said_as_it_is(monkeypatch: pytest.MonkeyPatch) -> N
     fitted(progress=lambda _, text: heard.append(text))
     assert heard[1].startswith("compiling the density: once on this machine")
     assert heard[1].endswith("(test_nuts.one_more)")
+
+
+def test_a_second_process_compiles_nothing_and_samples_before_arviz_is_there() -> None:
+    fitted()  # compiled
+    code = """
+import sys
+import numpy, pandas
+import bridge
+
+y = numpy.random.default_rng(1).normal(size=60)
+data = pandas.DataFrame({"y": y, "g": numpy.arange(60) // 6})
+
+def heard(share, text):
+    print(text, "arviz" in sys.modules, flush=True)
+
+bridge.fit(bridge.ModelSpec("y ~ 1 + (1 | g)"), data, "nuts", seed=1, progress=heard)
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    first, *rest = done.stdout.splitlines()
+    assert first == "loading the compiled density False"
+    assert rest and all(line.endswith("draws False") for line in rest)
 
 
 def test_compiled_code_of_other_sources_is_not_run_where_numba_has_a_folder(
