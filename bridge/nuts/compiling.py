@@ -39,7 +39,7 @@ def folder() -> Path:
     return Path(below) / digest.hexdigest()[:16]
 
 
-class _Compilations(event.Listener):  # type: ignore[misc]
+class _Compilations(event.Listener):
     """Hears of every function that Numba begins to compile, and of none that it loads."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
