@@ -20,6 +20,7 @@ from bridge.nuts.points import starting_points
 from bridge.nuts.starts import start_of
 from bridge.result import Result
 
+_COMPILING = "compiling the density: once on this machine, about a minute"
 _FORMULATIONS = (formulation.AUTO, *formulation.WORDS)
 
 
@@ -66,12 +67,15 @@ class Nuts(Engine):
         """Compile where that was not done before, and sample."""
         import time
 
-        progress(None, _loading())
+        progress(None, "loading the compiled density")
         began = time.perf_counter()
-        from bridge.engines import nutpie_sampler
-        from bridge.nuts.calling import Density
+        from bridge.nuts.compiling import told
 
-        density = Density(plan.call["problem"])
+        with told(lambda part: progress(None, f"{_COMPILING} ({part})")):
+            from bridge.engines import nutpie_sampler
+            from bridge.nuts.calling import Density
+
+            density = Density(plan.call["problem"])
         compiled = time.perf_counter() - began
         point = starting_points(plan.call["problem"], plan.call["start"], plan.options["starts"])
         store = None
@@ -133,14 +137,6 @@ def _columns(design: Design) -> list[str]:
     found += [names.flat("rho", design.pair_label(pair)) for pair in design.constant_rho_pairs]
     found += ["nu"] * (design.spec.random_effects == "student_t")
     return found + [f"{e}[{group}]" for e in design.effects for group in design.group_labels]
-
-
-def _loading() -> str:
-    from bridge.nuts.compiling import is_cached
-
-    if is_cached():
-        return "loading the compiled density"
-    return "compiling the density: once on this machine, about a minute"
 
 
 def _check_effects(asked: Any, design: Design) -> None:

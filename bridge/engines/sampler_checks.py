@@ -10,6 +10,8 @@ import pandas as pd
 
 R_HAT_LIMIT = 1.01
 ESS_LIMIT = 400
+#: R-hat and effective draws, of split chains, need as many.
+_LEAST_DRAWS = 4
 #: Below it the energies of a chain hardly reach those of the posterior (Betancourt 2016).
 E_BFMI_LIMIT = 0.3
 
@@ -39,6 +41,7 @@ def sampler_warnings(
         *_divergent(stats, options),
         *_deep(stats, options),
         *_energies(stats),
+        *_unknown(stats),
         *_mixing(estimates),
         *_few(estimates, "ess_bulk", "effective draws", options),
         *_few(estimates, "ess_tail", "effective draws of the tails, where intervals end", options),
@@ -105,6 +108,16 @@ def _energies(stats: Mapping[str, np.ndarray]) -> list[str]:
         f"E-BFMI is below {E_BFMI_LIMIT} in {low} of {len(found)} chains (lowest "
         f"{found[worst]:.2f}, chain {worst + 1}): the tails may not have been reached; raise "
         f"warmup, and if it stays low, {_SIMPLER}."
+    ]
+
+
+def _unknown(stats: Mapping[str, np.ndarray]) -> list[str]:
+    draws = min((np.asarray(values).shape[1] for values in stats.values()), default=_LEAST_DRAWS)
+    if draws >= _LEAST_DRAWS:
+        return []
+    return [
+        f"{draws} draw(s) of each chain are too few to tell whether the chains have mixed: raise "
+        "draws."
     ]
 
 

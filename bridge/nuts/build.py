@@ -8,7 +8,7 @@ from scipy.special import multigammaln
 from bridge.nuts.arrays import Arrays
 from bridge.nuts.folding import Folded, fold
 from bridge.nuts.formulation import INFORMED
-from bridge.nuts.information import coefficient_factor
+from bridge.nuts.information import coefficient_factor, level2_factor
 from bridge.nuts.level1_data import cells_of, choose_cells, no_cells, no_rows, rows_of
 from bridge.nuts.problem import Coefficients, Problem, Sampled, Spread
 from bridge.nuts.starts import Start
@@ -50,20 +50,25 @@ def _coefficients(a: Arrays, start: Start) -> Coefficients:
     qu, kappa = a.Z.shape[1], _kappa(a, start)
     half = np.full(len(a.y), 0.5)
     size = start.sd[:qu] if not a.standardised else np.ones(qu)
-    lambda_unit = 0.1 / np.concatenate([size, size**2])[: a.latent * qu]
     return Coefficients(
         centre=np.concatenate([start.gamma, start.delta, np.zeros(a.latent * qu), kappa]),
         gamma_map=coefficient_factor(a.X, a.Z, start.weight, start.covariance[:qu, :qu], a),
         delta_map=coefficient_factor(a.W, a.A, half, start.covariance[qu:, qu:], a),
-        unit=np.concatenate([lambda_unit, 0.2 / _size(a.H)]),
+        rest_map=_rest_map(a, 0.1 / np.concatenate([size, size**2])[: a.latent * qu]),
         prior_kind=a.prior_kind,
         prior=a.prior,
     )
 
 
-def _size(H: np.ndarray) -> np.ndarray:
-    size = np.sqrt(np.mean(H**2, axis=0))
-    return np.where(size > 0, size, 1.0)
+def _rest_map(a: Arrays, lambda_unit: np.ndarray) -> np.ndarray:
+    """Return the map of lambda and kappa, the coefficients of each function together."""
+    n = len(lambda_unit)
+    found = np.zeros((n + len(a.kappa_pair), n + len(a.kappa_pair)))
+    found[range(n), range(n)] = lambda_unit
+    for pair in a.functions:
+        own = np.flatnonzero((a.kappa_pair == pair).all(axis=1))
+        found[np.ix_(n + own, n + own)] = 0.2 * level2_factor(a.H[:, own])
+    return found
 
 
 def _kappa(a: Arrays, start: Start) -> np.ndarray:

@@ -22,48 +22,53 @@ _FAILED = 1  # nutpie ends the trajectory, as at a divergence
 
 
 @compiled
+def _times(factor, x, at, out):
+    """Write a lower triangular matrix times the part of x from ``at`` on."""
+    for i in range(factor.shape[0]):
+        out[at + i] = 0.0
+        for k in range(i + 1):
+            out[at + i] += factor[i, k] * x[at + k]
+    return at + factor.shape[0]
+
+
+@compiled
+def _times_gradient(factor, g, at, g_x):
+    """Go back through that product."""
+    for k in range(factor.shape[0]):
+        g_x[at + k] = 0.0
+        for i in range(k, factor.shape[0]):
+            g_x[at + k] += factor[i, k] * g[at + i]
+    return at + factor.shape[0]
+
+
+@compiled
 def _coefficients(p, x, step):
     """Write the distance of the coefficients from their centre."""
-    n_gamma, n_delta = p.gamma_map.shape[0], p.delta_map.shape[0]
-    for i in range(n_gamma):
-        step[i] = 0.0
-        for k in range(n_gamma):
-            step[i] += p.gamma_map[i, k] * x[k]
-    for i in range(n_delta):
-        step[n_gamma + i] = 0.0
-        for k in range(n_delta):
-            step[n_gamma + i] += p.delta_map[i, k] * x[n_gamma + k]
-    for i in range(p.unit.size):
-        step[n_gamma + n_delta + i] = p.unit[i] * x[n_gamma + n_delta + i]
+    at = _times(p.gamma_map, x, 0, step)
+    at = _times(p.delta_map, x, at, step)
+    _times(p.rest_map, x, at, step)
 
 
 @compiled
 def _coefficients_gradient(p, g_theta, g_x):
     """Go back through that map."""
-    n_gamma, n_delta = p.gamma_map.shape[0], p.delta_map.shape[0]
-    for k in range(n_gamma):
-        g_x[k] = 0.0
-        for i in range(n_gamma):
-            g_x[k] += p.gamma_map[i, k] * g_theta[i]
-    for k in range(n_delta):
-        g_x[n_gamma + k] = 0.0
-        for i in range(n_delta):
-            g_x[n_gamma + k] += p.delta_map[i, k] * g_theta[n_gamma + i]
-    for i in range(p.unit.size):
-        g_x[n_gamma + n_delta + i] = p.unit[i] * g_theta[n_gamma + n_delta + i]
+    at = _times_gradient(p.gamma_map, g_theta, 0, g_x)
+    at = _times_gradient(p.delta_map, g_theta, at, g_x)
+    _times_gradient(p.rest_map, g_theta, at, g_x)
+
+
+@compiled
+def _log_diagonal(factor):
+    total = 0.0
+    for i in range(factor.shape[0]):
+        total += math.log(factor[i, i])
+    return total
 
 
 @compiled
 def _log_map(p):
-    """Return log |d coefficients / d free|; the maps are triangular."""
-    total = 0.0
-    for i in range(p.gamma_map.shape[0]):
-        total += math.log(abs(p.gamma_map[i, i]))
-    for i in range(p.delta_map.shape[0]):
-        total += math.log(abs(p.delta_map[i, i]))
-    for i in range(p.unit.size):
-        total += math.log(p.unit[i])
-    return total
+    """Return log |d coefficients / d free|; the maps are triangular, their diagonals positive."""
+    return _log_diagonal(p.gamma_map) + _log_diagonal(p.delta_map) + _log_diagonal(p.rest_map)
 
 
 @compiled
@@ -131,7 +136,8 @@ def value_and_gradient(flat, x, g):
     Where a group's correlations are no correlation matrix the value is minus infinity.
     """
     terms, spread, sampled = coefficients(flat), unpack_spread(flat), unpack_sampled(flat)
-    n, n_lambda_kappa, n_kappa = terms.centre.size, terms.unit.size, spread.kappa_pair.shape[0]
+    n, n_kappa = terms.centre.size, spread.kappa_pair.shape[0]
+    n_lambda_kappa = terms.rest_map.shape[0]
     (q, J), qu = sampled.away.shape, sampled.latent[2]
     x_theta, x_sd, x_cpc, x_free, x_nu, raw = _parts(x, terms, spread, sampled)
     g_x_theta, g_sd, g_cpc, g_free, g_nu, g_raw = _parts(g, terms, spread, sampled)

@@ -67,9 +67,33 @@ def coefficient_factor(
     across = by_group.products(D * w[:, None], unit, arrays.group, arrays.J)
     precision = (unit * w[:, None]).T @ unit
     precision -= np.einsum("jap,jab,jbr->pr", across, spread, across)
+    return _factor_of_inverse(precision) / size[:, None]
+
+
+def level2_factor(H: np.ndarray) -> np.ndarray:
+    """Return the like for the coefficients of a level-2 function, of groups that say all the same.
+
+    Parameters
+    ----------
+    H : (J, m) array
+        Its columns.
+
+    Returns
+    -------
+    (m, m) array
+        Lower triangular C, C C' = (H'H / J)^-1: the function of C times a standard normal vector
+        has variance m, on average over groups.
+    """
+    size = np.sqrt(np.mean(H**2, axis=0))
+    size = np.where(size > 0, size, 1.0)
+    unit = H / size
+    return _factor_of_inverse(unit.T @ unit / len(H)) / size[:, None]
+
+
+def _factor_of_inverse(precision: np.ndarray) -> np.ndarray:
+    """Return the lower triangular factor of the inverse of a matrix that may be near singular."""
     values, vectors = np.linalg.eigh(0.5 * (precision + precision.T))
     # where the groups take all that the rows say, rounding must not make a variance infinite
     values = np.maximum(values, 1e-8 * max(float(values.max()), 1e-300))
-    covariance = (vectors / values) @ vectors.T
-    found: np.ndarray = np.linalg.cholesky(covariance) / size[:, None]
+    found: np.ndarray = np.linalg.cholesky((vectors / values) @ vectors.T)
     return found

@@ -18,7 +18,7 @@ class Coefficients(NamedTuple):
     centre: np.ndarray  # (n)
     gamma_map: np.ndarray  # (p, p), lower triangle
     delta_map: np.ndarray  # (k, k), lower triangle
-    unit: np.ndarray  # of lambda and kappa
+    rest_map: np.ndarray  # of lambda and kappa, the same
     prior_kind: np.ndarray  # (n) int: 0 flat, 1 normal, 2 Student-t
     prior: np.ndarray  # (n, 3): df, location, scale
 

@@ -48,10 +48,10 @@ def coefficients(flat):
     centre, at = _vector(flat, int(flat[1]))
     gamma_map, at = _matrix(flat, at)
     delta_map, at = _matrix(flat, at)
-    unit, at = _vector(flat, at)
+    rest_map, at = _matrix(flat, at)
     prior_kind, at = _ints(flat, at)
     prior, at = _matrix(flat, at)
-    return Coefficients(centre, gamma_map, delta_map, unit, prior_kind, prior)
+    return Coefficients(centre, gamma_map, delta_map, rest_map, prior_kind, prior)
 
 
 @compiled

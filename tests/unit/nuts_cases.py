@@ -98,7 +98,7 @@ def log_jacobian(problem: Problem, point: dict, T: np.ndarray) -> float:
     """log |d canonical / d free|, block by block."""
     c, K = problem.coefficients, np.moveaxis(problem.sampled.information, -1, 0)
     total = np.linalg.slogdet(c.gamma_map)[1] + np.linalg.slogdet(c.delta_map)[1]
-    total += np.log(c.unit).sum() + np.log(point["sd"]).sum()
+    total += np.linalg.slogdet(c.rest_map)[1] + np.log(point["sd"]).sum()
     total += np.log1p(-(point["cpc"] ** 2)).sum() + np.log1p(-(point["free_rho"] ** 2)).sum()
     total += np.log(point["nu"] - 1).sum()
     q = T.shape[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numba
+import numba.core.caching
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,8 +22,10 @@ import zarr
 import bridge
 from bridge.engines import nutpie_sampler, registry
 from bridge.errors import EngineTimeout, OptionError
+from bridge.nuts import compiling
 from bridge.nuts.arrays import arrays_of
 from bridge.nuts.build import make_problem
+from bridge.nuts.calling import Density
 from bridge.nuts.folding import fold
 from bridge.nuts.starts import start_of
 from bridge.result import Result
@@ -105,6 +110,13 @@ def test_a_formulation_is_said_and_changes_what_is_sampled_alone() -> None:
     assert "v:Intercept: block 1, informed" in plan.native
     assert (plan.call["problem"].sampled.information[1] == 0).all()
     assert_finite(fitted(formulation="noncentred", starts="dispersed"))
+
+
+def test_the_limit_of_trajectories_is_kept_and_said() -> None:
+    result = fitted(max_treedepth=2)
+    depth = result.idata["sample_stats"]["tree_depth"]
+    assert depth.max() == 2 and result.idata["sample_stats"]["n_steps"].max() <= 3
+    assert any("reached the maximum tree depth of 2" in text for text in result.warnings)
 
 
 def test_too_long() -> None:
@@ -232,6 +244,12 @@ MODELS: dict[str, dict] = {
         "variance": "~ 1 + (1 | s | g)",
         "level2": {f"tau[{U},{U}]": "~ w", f"rho[{U},v:Intercept]": "~ w"},
     },
+    "partial correlations": {
+        "mean": "y ~ 1 + x + (1 + x | s | g)",
+        "variance": "~ 1 + (1 | s | g)",
+        "level2": {"pcor": "~ w"},
+    },
+    "three in the variance": {"variance": "~ 1 + x + z + (1 + x + z | s | g)"},
     "Student-t": {"variance": "~ 1", "random_effects": "student_t"},
     "no effects": {"mean": "y ~ 1 + x", "variance": "~ 1 + x"},
     "variance alone": {"mean": "y ~ 1 + x", "variance": "~ 1 + x + (1 | g)"},
@@ -244,6 +262,7 @@ MODELS: dict[str, dict] = {
 def test_every_kind_of_model_samples_about_its_maximum(name: str) -> None:
     frame = data(25, 60, seed=2)
     frame["w"] = (frame["g"] % 2).astype(float)
+    frame["z"] = np.random.default_rng(7).normal(size=len(frame))
     spec = bridge.ModelSpec(**({"mean": "y ~ 1 + x + (1 | g)"} | MODELS[name]))
     result = fitted(frame, spec, draws=300, warmup=200, include=("log_likelihood", "log_prior"))
     assert_finite(result)
@@ -338,6 +357,79 @@ def test_rows_need_not_be_sorted() -> None:
     )
 
 
+def test_what_is_compiled_is_said_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted()  # compiled
+    heard: list[str] = []
+    fitted(progress=lambda _, text: heard.append(text))
+    assert heard[0] == "loading the compiled density"
+    assert not any("compiling" in text for text in heard)
+
+    class Slow(Density):
+        def __init__(self, problem: Any) -> None:
+            super().__init__(problem)
+
+            def one_more(x: float) -> float:
+                return x + 1
+
+            numba.njit(one_more)(1.0)
+
+    monkeypatch.setattr("bridge.nuts.calling.Density", Slow)
+    heard.clear()
+    fitted(progress=lambda _, text: heard.append(text))
+    assert heard[1].startswith("compiling the density: once on this machine")
+    assert heard[1].endswith("(test_nuts.one_more)")
+
+
+def test_a_second_process_compiles_nothing_and_samples_before_arviz_is_there() -> None:
+    fitted()  # compiled
+    code = """
+import sys
+import numpy, pandas
+import bridge
+
+y = numpy.random.default_rng(1).normal(size=60)
+data = pandas.DataFrame({"y": y, "g": numpy.arange(60) // 6})
+
+def heard(share, text):
+    print(text, "arviz" in sys.modules, flush=True)
+
+bridge.fit(bridge.ModelSpec("y ~ 1 + (1 | g)"), data, "nuts", seed=1, progress=heard)
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    first, *rest = done.stdout.splitlines()
+    assert first == "loading the compiled density False"
+    assert rest and all(line.endswith("draws False") for line in rest)
+
+
+def test_compiled_code_of_other_sources_is_not_run_where_numba_has_a_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(numba.core.config, "CACHE_DIR", str(tmp_path))
+    with compiling._kept():
+        inside = Path(numba.core.config.CACHE_DIR)
+    assert inside == compiling.folder() and inside.parent == tmp_path
+    assert Path(numba.core.config.CACHE_DIR) == tmp_path
+    monkeypatch.setattr(compiling, "_COMPILED", ("compiling",))  # as if a source had changed
+    assert compiling.folder() != inside
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), RuntimeError("cannot cache")])
+def test_what_the_disk_does_not_take_is_compiled_in_memory(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(numba.core.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(numba.core.caching.FunctionCache, "save_overload", full)
+    made = compiling.compiled_callback(numba.types.int64)(lambda x: x + 1)
+    assert made.ctypes(2) == 3
+
+
 def test_it_runs_where_the_cache_cannot_be_written(tmp_path: Path) -> None:
     code = "from bridge.nuts import compiling as c\nwith c._kept() as kept: print(kept)"
     blocked = tmp_path / "file"
@@ -356,3 +448,34 @@ def test_a_predictor_far_from_zero_is_drawn_as_well_as_a_centred_one() -> None:
     result = fitted(frame, spec, draws=400, warmup=400)
     own = result.estimates.set_index("parameter")
     assert (own["ess_bulk"] > 100).all() and (own["r_hat"] < 1.03).all()
+
+
+def test_a_level_2_predictor_far_from_zero_is_drawn_as_well_as_a_centred_one() -> None:
+    frame = data()
+    frame["year"] = 2010 + 3 * np.random.default_rng(0).normal(size=25)[frame["g"]]
+    spec = bridge.ModelSpec(
+        "y ~ 1 + x + (1 | s | g)", "~ 1 + (1 | s | g)", level2={f"tau[{U},{U}]": "~ year"}
+    )
+    result = fitted(frame, spec, draws=400, warmup=300)
+    own = result.estimates.set_index("parameter")
+    assert (own["ess_bulk"] > 100).all() and (own["r_hat"] < 1.03).all()
+    assert result.idata["sample_stats"]["tree_depth"].max() < 7
+
+
+# --- what it costs --------------------------------------------------------------------------------
+def test_the_cost_by_rows_is_recorded_as_a_table(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = ROOT / "validation" / "benchmarks" / "nuts_cost.py"
+    described = importlib.util.spec_from_file_location("nuts_cost", path)
+    assert described is not None and described.loader is not None
+    benchmark = importlib.util.module_from_spec(described)
+    described.loader.exec_module(benchmark)
+    monkeypatch.setattr(benchmark, "RECORD", tmp_path / "nuts_cost.md")
+    benchmark.main([500])
+    assert not benchmark.RECORD.exists()
+    monkeypatch.setattr(benchmark, "SIZES", (500, 2020))
+    benchmark.main()
+    rows = [line for line in benchmark.RECORD.read_text().splitlines() if line.startswith("| ")]
+    assert [line.split(" | ")[0] for line in rows] == ["| rows", "| ---:", "| 500", "| 2,020"]
+    assert rows[-1].split(" | ")[3] == "4.0"

@@ -84,3 +84,12 @@ def test_the_energy_is_judged_chain_by_chain_as_arviz_does() -> None:
     assert list(ours < E_BFMI_LIMIT) == [True, False, True]
     (said,) = sampler_warnings({"energy": energy}, table(), OPTIONS)
     assert "in 2 of 3 chains" in said and "chain 1)" in said
+
+
+@pytest.mark.parametrize(("draws", "said"), [(1, True), (3, True), (4, False)])
+def test_too_few_draws_for_r_hat_are_said(draws: int, said: bool) -> None:
+    none = table(r_hat=np.nan, ess_bulk=np.nan, ess_tail=np.nan)
+    found = sampler_warnings({"diverging": np.zeros((2, draws), dtype=bool)}, none, OPTIONS)
+    assert [text.startswith(f"{draws} draw(s) of each chain are too few") for text in found] == (
+        [True] if said else []
+    )
