@@ -9,10 +9,17 @@ import numpy as np
 
 from bridge import names
 from bridge.design import Design
-from bridge.engines.base import SAMPLER_OPTIONS, Engine, Option, Plan, Progress, RawFit
+from bridge.engines.base import (
+    SAMPLER_OPTIONS,
+    Engine,
+    Option,
+    Plan,
+    Progress,
+    RawFit,
+    by_effect,
+)
 from bridge.engines.draws_zarr import prepare_store
 from bridge.engines.posterior import Draws, posterior_result
-from bridge.errors import OptionError, suggest
 from bridge.nuts import formulation
 from bridge.nuts.arrays import arrays_of
 from bridge.nuts.build import make_problem
@@ -24,22 +31,6 @@ _COMPILING = "compiling the density: once on this machine, about a minute"
 _FORMULATIONS = (formulation.AUTO, *formulation.WORDS)
 
 
-class Formulation(Option):
-    """A word for all effects, or a mapping from effects to words."""
-
-    def check(self, name: str, value: Any) -> Any:
-        """Return the value, or raise `OptionError`."""
-        words = value.values() if isinstance(value, Mapping) else (value,)
-        for word in words:
-            if word not in _FORMULATIONS:
-                raise OptionError(
-                    f"{name} ({self.meaning}) is one of {', '.join(_FORMULATIONS)}, or a mapping "
-                    f"from effects such as u:Intercept to these, not {value!r}."
-                    f"{suggest(str(word), _FORMULATIONS)}"
-                )
-        return dict(value) if isinstance(value, Mapping) else value
-
-
 class Nuts(Engine):
     """Bayesian location-scale models by NUTS, without R and without a compiler."""
 
@@ -47,17 +38,17 @@ class Nuts(Engine):
     options = {  # noqa: RUF012 - a constant of the class
         **SAMPLER_OPTIONS,
         "warmup": Option(500, "count", "warm-up draws of each chain, not kept"),
-        "formulation": Formulation("auto", "choice", "how effects are sampled", _FORMULATIONS),
+        "formulation": Option("auto", "by effect", "how effects are sampled", _FORMULATIONS),
         "starts": Option("near", "choice", "where chains start", ("near", "dispersed")),
         "draws_to": Option(None, "folder", "a folder the draws are written into as they come"),
     }
 
     def translate(self, design: Design, options: Mapping[str, Any]) -> Plan:
         """Settle starts and formulation; the density never changes."""
-        _check_effects(options["formulation"], design)
         arrays = arrays_of(design)
         start = start_of(design, arrays)
-        words = formulation.settled(options["formulation"], design.effects)
+        asked = by_effect("formulation", options["formulation"], design.effects)
+        words = formulation.settled(asked)
         problem = make_problem(arrays, start, words)
         native = "\n".join(_native(design, words, len(problem.cells.size), options))
         call = {"start": start, "problem": problem}
@@ -137,15 +128,6 @@ def _columns(design: Design) -> list[str]:
     found += [names.flat("rho", design.pair_label(pair)) for pair in design.constant_rho_pairs]
     found += ["nu"] * (design.spec.random_effects == "student_t")
     return found + [f"{e}[{group}]" for e in design.effects for group in design.group_labels]
-
-
-def _check_effects(asked: Any, design: Design) -> None:
-    for effect in asked if isinstance(asked, Mapping) else ():
-        if effect not in design.effects:
-            raise OptionError(
-                f"formulation names '{effect}', which is no effect of this model."
-                f"{suggest(str(effect), design.effects)} It has: {', '.join(design.effects)}."
-            )
 
 
 def _incomplete(draws: np.ndarray, options: Mapping[str, Any]) -> str:

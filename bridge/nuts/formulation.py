@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 #: Standardised by what the group says of it; as an innovation, whatever the group says.
 INFORMED, NONCENTRED = "informed", "noncentred"
@@ -10,11 +10,10 @@ AUTO = "auto"
 WORDS = (INFORMED, NONCENTRED)
 
 
-def settled(asked: str | Mapping[str, str], effects: tuple[str, ...]) -> list[str]:
-    """Return the formulation of every effect; what is asked has been checked.
+def settled(asked: Sequence[str]) -> list[str]:
+    """Return the formulation of every effect from the word for each, which has been checked.
 
     "auto" is "informed": with the information of a group near zero it is "noncentred", and with
     much of it the effect with its fixed part ("centred").
     """
-    words = [asked if isinstance(asked, str) else asked.get(effect, AUTO) for effect in effects]
-    return [INFORMED if word == AUTO else word for word in words]
+    return [INFORMED if word == AUTO else word for word in asked]
