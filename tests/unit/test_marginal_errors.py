@@ -117,6 +117,26 @@ def test_robust_errors_with_groups_are_the_sandwich_by_group() -> None:
     assert not np.allclose(found.covariance, plain.covariance, rtol=0.05)
 
 
+def test_robust_errors_with_an_integral_are_the_sandwich_by_group() -> None:
+    """The likelihood of each group by a grid over v; data whose outcomes have heavier tails."""
+    data = cases.simulated(16, 8, seed=4, sd_v=1.0, rho=0.3)
+    data["y"] += np.random.default_rng(1).standard_t(3, len(data))
+    design = make_design(ModelSpec(**cases.SHARED), data)
+    found = maximise(design, 25, robust=True)
+    n = 7  # without rho
+
+    def groups(p: np.ndarray) -> np.ndarray:
+        T = np.array([[p[4], p[5]], [p[5], p[6]]])
+        return cases.loglik_given_v(design, p[:2], p[2:4], T, 161)
+
+    at = found.estimates[:n]
+    inverse = np.linalg.inv(-hessian(lambda p: groups(p).sum(), at, 2e-3))
+    scores = slopes(groups, at, 1e-4)
+    expected = inverse @ scores.T @ scores @ inverse * 16 / 15
+    np.testing.assert_allclose(found.covariance[:n, :n], expected, rtol=5e-3, atol=2e-4)
+    assert not np.allclose(found.covariance[:n, :n], inverse, rtol=0.05)
+
+
 # --- profiles -----------------------------------------------------------------------------------
 DROP = stats.chi2.ppf(0.95, 1) / 2
 
