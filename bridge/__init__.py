@@ -12,7 +12,8 @@ from bridge.fit import fit
 from bridge.likelihood_ratio import likelihood_ratio
 
 if TYPE_CHECKING:
-    from bridge import datasets, errors, london, published
+    from bridge import datasets, errors, london, models, published
+    from bridge.group_fits import by_group
     from bridge.priors import Priors
     from bridge.result import Result, load
     from bridge.sensitivity import prior_sensitivity
@@ -24,6 +25,7 @@ __all__ = [
     "ModelSpec",
     "Priors",
     "Result",
+    "by_group",
     "compare",
     "criteria",
     "criteria_difference",
@@ -33,6 +35,7 @@ __all__ = [
     "likelihood_ratio",
     "load",
     "london",
+    "models",
     "prior_sensitivity",
     "published",
 ]
@@ -42,10 +45,11 @@ _LAZY = {
     "ModelSpec": "spec",
     "Priors": "priors",
     "Result": "result",
+    "by_group": "group_fits",
     "load": "result",
     "prior_sensitivity": "sensitivity",
 }
-_MODULES = ("datasets", "errors", "london", "published")
+_MODULES = ("datasets", "errors", "london", "models", "published")
 
 
 def __getattr__(name: str) -> Any:

@@ -64,6 +64,7 @@ def test_exported_names() -> None:
         "ModelSpec",
         "Priors",
         "Result",
+        "by_group",
         "compare",
         "criteria",
         "criteria_difference",
@@ -73,6 +74,7 @@ def test_exported_names() -> None:
         "likelihood_ratio",
         "load",
         "london",
+        "models",
         "prior_sensitivity",
         "published",
     ]
