@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bridge.result import Result, load
     from bridge.sensitivity import prior_sensitivity
     from bridge.spec import ModelSpec
+    from bridge.spurious import spurious_precision
 
 __version__ = "0.1.0"
 
@@ -38,6 +39,7 @@ __all__ = [
     "models",
     "prior_sensitivity",
     "published",
+    "spurious_precision",
 ]
 
 # name -> module; imported when first used, so that `import bridge` is quick
@@ -48,6 +50,7 @@ _LAZY = {
     "by_group": "group_fits",
     "load": "result",
     "prior_sensitivity": "sensitivity",
+    "spurious_precision": "spurious",
 }
 _MODULES = ("datasets", "errors", "london", "models", "published")
 

@@ -77,6 +77,7 @@ def test_exported_names() -> None:
         "models",
         "prior_sensitivity",
         "published",
+        "spurious_precision",
     ]
     assert sorted(dir(bridge)) == sorted([*bridge.__all__, "__version__"])
     for name in bridge.__all__:
