@@ -12,11 +12,13 @@ from bridge.fit import fit
 from bridge.likelihood_ratio import likelihood_ratio
 
 if TYPE_CHECKING:
-    from bridge import datasets, errors, london, published
+    from bridge import datasets, errors, london, models, published
+    from bridge.group_fits import by_group
     from bridge.priors import Priors
     from bridge.result import Result, load
     from bridge.sensitivity import prior_sensitivity
     from bridge.spec import ModelSpec
+    from bridge.spurious import spurious_precision
 
 __version__ = "0.1.0"
 
@@ -24,6 +26,7 @@ __all__ = [
     "ModelSpec",
     "Priors",
     "Result",
+    "by_group",
     "compare",
     "criteria",
     "criteria_difference",
@@ -33,8 +36,10 @@ __all__ = [
     "likelihood_ratio",
     "load",
     "london",
+    "models",
     "prior_sensitivity",
     "published",
+    "spurious_precision",
 ]
 
 # name -> module; imported when first used, so that `import bridge` is quick
@@ -42,10 +47,12 @@ _LAZY = {
     "ModelSpec": "spec",
     "Priors": "priors",
     "Result": "result",
+    "by_group": "group_fits",
     "load": "result",
     "prior_sensitivity": "sensitivity",
+    "spurious_precision": "spurious",
 }
-_MODULES = ("datasets", "errors", "london", "published")
+_MODULES = ("datasets", "errors", "london", "models", "published")
 
 
 def __getattr__(name: str) -> Any:

@@ -26,6 +26,7 @@ HEAVY = (
     "scipy",
     "numba",
     "nutpie",
+    "statsmodels",
 )
 PROBE = f"""
 import os, sys
@@ -64,6 +65,7 @@ def test_exported_names() -> None:
         "ModelSpec",
         "Priors",
         "Result",
+        "by_group",
         "compare",
         "criteria",
         "criteria_difference",
@@ -73,8 +75,10 @@ def test_exported_names() -> None:
         "likelihood_ratio",
         "load",
         "london",
+        "models",
         "prior_sensitivity",
         "published",
+        "spurious_precision",
     ]
     assert sorted(dir(bridge)) == sorted([*bridge.__all__, "__version__"])
     for name in bridge.__all__:
