@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: The column of numbers computed from printed ones, and that of numbers computed from the data.
 PRINT, DATA = "print", "data"
 
-_MODULES: tuple[str, ...] = ()
+_MODULES: tuple[str, ...] = ("from_data", "from_estimates", "from_groups", "from_fits")
 _KNOWN: dict[str, Callable[..., Number]] = {}
 
 
