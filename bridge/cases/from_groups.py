@@ -1,0 +1,240 @@
+"""Numbers about the groups of a fit: intraclass correlations, and which groups differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats
+
+from bridge import names
+from bridge.cases.checks import one_of
+from bridge.cases.numbers import DATA, PRINT, Context, Number, quantity
+from bridge.cases.per_draw import draws_of, of_draws, posterior_of
+from bridge.errors import NotAvailable, suggest
+
+if TYPE_CHECKING:
+    from bridge.result import Result
+
+#: How groups are summarised in one number.
+_SUMMARIES: dict[str, Callable[[np.ndarray], Any]] = {
+    "min": np.min,
+    "max": np.max,
+    "mean": np.mean,
+    "median": np.median,
+}
+_NORMAL = float(stats.norm.ppf(0.975))
+#: What a group's mean or variance is compared with.
+_REFERENCES = ("average", "median")
+
+
+@dataclass(frozen=True, eq=False)
+class _Groups:
+    """Log variances of the groups, each with its group effects.
+
+    Attributes
+    ----------
+    u, v : (chain, draw, J) or (J,) arrays
+        The intercepts of the mean and of the log variance; zero where the model has none.
+    fixed : the same
+        w_j'delta.
+    tau_u, tau_v : (chain, draw) arrays or floats
+        Their variances.
+    """
+
+    u: np.ndarray
+    v: np.ndarray
+    fixed: np.ndarray
+    tau_u: Any
+    tau_v: Any
+
+    @property
+    def variance(self) -> np.ndarray:
+        """Return sigma2_j = exp(w_j'delta + v_j)."""
+        return np.exp(self.fixed + self.v)
+
+
+@quantity("group_icc")
+def group_icc(context: Context, summary: str, fit: str = "main") -> Number:
+    """Return the lowest, highest, mean or median intraclass correlation of the groups.
+
+    Parameters
+    ----------
+    summary : {"min", "max", "mean", "median"}
+        Over groups.
+    fit : str
+        A model with random intercepts alone, whose log variance has predictors of groups alone.
+
+    Notes
+    -----
+    rho_j = tau_u00 / (tau_u00 + sigma2_j) (Leckie et al. 2014, section 5); of a posterior the mean
+    over draws by group, and its Monte Carlo error that of the group summarised (of the mean and
+    the median that of the typical group, which is too large).
+    """
+    one_of(summary, _SUMMARIES, "summary")
+    groups = _groups(context, fit)
+    tau = np.asarray(groups.tau_u)[..., None]
+    icc = tau / (tau + groups.variance)
+    if icc.ndim == 1:
+        return Number(float(_SUMMARIES[summary](icc)))
+    means = icc.mean(axis=(0, 1))
+    value = float(_SUMMARIES[summary](means))
+    nearest = int(np.argmin(np.abs(means - value)))
+    return Number(value, of_draws(icc[..., nearest]).mc_error)
+
+
+@quantity("average_icc")
+def average_icc(context: Context, at: str = "average", fit: str = "main") -> Number:
+    """Return the intraclass correlation at the average (or median) level-1 variance.
+
+    Notes
+    -----
+    tau_u00 / (tau_u00 + s) with s = exp(delta_00 + tau_v00 / 2), or exp(delta_00) for the median,
+    in a model whose log variance has an intercept alone.
+    """
+    one_of(at, _REFERENCES, "at")
+    if context.column == PRINT:
+        tau_u, tau_v = (context.estimate(_tau(letter)) for letter in "uv")
+        delta = context.estimate(names.flat("delta", names.INTERCEPT))
+        return Number(_icc_at(tau_u, delta, tau_v if at == "average" else 0.0))
+    groups = _groups(context, fit)
+    if np.ptp(groups.fixed, axis=-1).any():
+        raise NotAvailable("With predictors in the log variance there is no one average variance.")
+    half = groups.tau_v if at == "average" else 0.0
+    found = _icc_at(groups.tau_u, groups.fixed[..., 0], half)
+    return of_draws(found) if np.ndim(found) else Number(float(found))
+
+
+@quantity("groups_that_differ")
+def groups_that_differ(
+    context: Context, of: str, reference: str = "average", rule: str = "interval", fit: str = "main"
+) -> Number:
+    """Count the groups whose mean or variance differs from that of the population.
+
+    Parameters
+    ----------
+    of : {"mean", "variance"}
+        The group's u_j, or its log variance.
+    reference : {"average", "median"}
+        For a variance what it is compared with: the average exp(w_j'delta + tau_v00 / 2) or the
+        median exp(w_j'delta); of means both are zero.
+    rule : {"interval", "normal"}
+        The equal-tailed 95% interval of the difference excludes zero; or the difference is above
+        1.96 posterior SDs (of maximum likelihood: standard errors, the parameters as known).
+
+    Notes
+    -----
+    The difference of log variances is v_j - tau_v00 / 2, or v_j, in every draw.
+    """
+    one_of(of, ("mean", "variance"), "of")
+    one_of(reference, _REFERENCES, "reference")
+    one_of(rule, ("interval", "normal"), "rule")
+    result = _result(context, fit)
+    if result.method != "posterior":
+        return _differ_by_errors(result, of, reference)
+    groups = _groups(context, fit)
+    shift = groups.tau_v / 2 if of == "variance" and reference == "average" else 0.0
+    d = (groups.u if of == "mean" else groups.v) - np.asarray(shift)[..., None]
+    if rule == "normal":
+        differ = np.abs(d.mean(axis=(0, 1))) > _NORMAL * d.std(axis=(0, 1), ddof=1)
+    else:
+        lower, upper = np.quantile(d, [0.025, 0.975], axis=(0, 1))
+        differ = (lower > 0) | (upper < 0)
+    return Number(float(differ.sum()))
+
+
+@quantity("groups_with_positive_slope")
+def groups_with_positive_slope(
+    context: Context, coefficient: str, effect: str, fit: str = "main"
+) -> Number:
+    """Count the groups whose own slope is above zero: the coefficient plus the group's effect.
+
+    Parameters
+    ----------
+    coefficient : str
+        Such as ``delta[standlrt]``.
+    effect : str
+        Such as ``v:standlrt``.
+
+    Notes
+    -----
+    By the posterior mean (or the estimate) of each group's slope.
+    """
+    result = _result(context, fit)
+    table = result.group_effects
+    own = table.loc[table["effect"] == effect, "estimate"].to_numpy(dtype=float)
+    if not own.size:
+        raise NotAvailable(f"There is no effect '{effect}'.{suggest(effect, result.effects)}")
+    return Number(float((result.estimate(coefficient) + own > 0).sum()))
+
+
+# --- the groups of a fit ------------------------------------------------------------------------
+def _result(context: Context, fit: str) -> Result:
+    if context.column in (PRINT, DATA):
+        raise NotAvailable("The groups are those of a fit.")
+    return context.result(fit)
+
+
+def _groups(context: Context, fit: str) -> _Groups:
+    """Return the groups of a fit with random intercepts."""
+    from bridge.design_of import design_of
+
+    result = _result(context, fit)
+    known = {names.effect(letter, names.INTERCEPT) for letter in "uv"}
+    if not set(result.effects) <= known or result.level2_terms:
+        raise NotAvailable("This number is of models with random intercepts and a constant T.")
+    design = design_of(result)
+    rows = np.unique(design.group, return_index=True)[1]
+    w = design.variance.matrix[rows]
+    if not np.array_equal(w[design.group], design.variance.matrix):
+        raise NotAvailable("The log variance differs within groups, so that no group has one.")
+    delta = [names.flat("delta", label) for label in design.variance.labels]
+    parts = _of_posterior(result, delta) if result.method == "posterior" else _at(result, delta)
+    parts["fixed"] = parts.pop("delta") @ w.T
+    zero = np.zeros_like(parts["fixed"])
+    return _Groups(**{"u": zero, "v": zero, "tau_u": zero[..., 0], "tau_v": zero[..., 0], **parts})
+
+
+def _of_posterior(result: Result, delta: list[str]) -> dict[str, Any]:
+    posterior = posterior_of(result)
+    known = draws_of(result, [*delta, *(_tau(effect[0]) for effect in result.effects)])
+    found: dict[str, Any] = {"delta": np.stack([known[name] for name in delta], axis=-1)}
+    for effect in result.effects:
+        letter = effect[0]
+        found[letter] = posterior[letter].values[..., 0]
+        found[f"tau_{letter}"] = known[_tau(letter)]
+    return found
+
+
+def _at(result: Result, delta: list[str]) -> dict[str, Any]:
+    table = result.group_effects
+    found: dict[str, Any] = {"delta": np.array([result.estimate(name) for name in delta])}
+    for effect in result.effects:
+        own = table.loc[table["effect"] == effect, "estimate"]
+        found[effect[0]] = own.to_numpy(dtype=float)
+        found[f"tau_{effect[0]}"] = result.estimate(_tau(effect[0]))
+    return found
+
+
+def _differ_by_errors(result: Result, of: str, reference: str) -> Number:
+    """Count by standard errors of the group effects, the parameters as known."""
+    letter = "u" if of == "mean" else "v"
+    table = result.group_effects[
+        result.group_effects["effect"] == names.effect(letter, names.INTERCEPT)
+    ]
+    if table.empty or table["se"].isna().any():
+        raise NotAvailable(f"{result.engine} gives no standard errors of these group effects.")
+    shift = result.estimate(_tau("v")) / 2 if (of, reference) == ("variance", "average") else 0.0
+    d = table["estimate"].to_numpy(dtype=float) - shift
+    return Number(float((np.abs(d) > _NORMAL * table["se"].to_numpy(dtype=float)).sum()))
+
+
+def _tau(letter: str) -> str:
+    effect = names.effect(letter, names.INTERCEPT)
+    return names.flat("tau", names.pair(effect, effect))
+
+
+def _icc_at(tau_u: Any, delta: Any, tau_v: Any) -> Any:
+    return tau_u / (tau_u + np.exp(delta + tau_v / 2))
