@@ -10,6 +10,7 @@ from bridge.compare import compare
 from bridge.criteria import criteria, criteria_difference
 from bridge.fit import fit
 from bridge.likelihood_ratio import likelihood_ratio
+from bridge.validate import validate
 
 if TYPE_CHECKING:
     from bridge import datasets, errors, london
@@ -36,6 +37,7 @@ __all__ = [
     "london",
     "prior_sensitivity",
     "published",
+    "validate",
 ]
 
 # name -> module; imported when first used, so that `import bridge` is quick
