@@ -13,12 +13,20 @@ sys.path.insert(0, str(Path(__file__).parent))
 from validate_cases import CASE, TABLE, make_case
 
 import bridge
-from bridge import cli, resources, validate_run
+from bridge import cli, doctor, resources, validate_run
+from bridge.doctor import EngineStatus
 from bridge.errors import DataFileError, EngineFailed, OptionError, UnknownEngineError
 from bridge.published_tables import load
 from bridge.validate_report import like_print
 
 TWO = CASE.replace("[quantities", '[engines."fake too"]\nengine = "fake"\nseed = 2\n[quantities', 1)
+
+
+@pytest.fixture(autouse=True)
+def no_look_around(monkeypatch):
+    """Leave R in peace: the tests need the fake engine alone."""
+    here = [EngineStatus("fake", True, {"fake": "1"})]
+    monkeypatch.setattr(doctor, "check", lambda: here)
 
 
 @pytest.fixture
@@ -199,9 +207,7 @@ def test_the_command(root, tmp_path, capsys, monkeypatch):
 
 
 def test_engines_that_are_not_here_are_left_out_and_said(root, monkeypatch):
-    from bridge import doctor
-
-    gone = [doctor.EngineStatus("fake", False, {}, "fake is not here", "get it")]
+    gone = [EngineStatus("fake", False, {}, "fake is not here", "get it")]
     monkeypatch.setattr(doctor, "check", lambda: gone)
     found = run(root)
     assert found.missing == {"fake": "fake is not here; to mend: get it"}
