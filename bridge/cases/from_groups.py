@@ -27,6 +27,7 @@ _SUMMARIES: dict[str, Callable[[np.ndarray], Any]] = {
 }
 _NORMAL = float(stats.norm.ppf(0.975))
 #: What a group's mean or variance is compared with.
+_INTERCEPT = names.flat("gamma", names.INTERCEPT)
 _REFERENCES = ("average", "median")
 
 
@@ -40,6 +41,8 @@ class _Groups:
         The intercepts of the mean and of the log variance; zero where the model has none.
     fixed : the same
         w_j'delta.
+    intercept : (chain, draw) array or float
+        gamma_00.
     tau_u, tau_v : (chain, draw) arrays or floats
         Their variances.
     """
@@ -47,6 +50,7 @@ class _Groups:
     u: np.ndarray
     v: np.ndarray
     fixed: np.ndarray
+    intercept: Any
     tau_u: Any
     tau_v: Any
 
@@ -109,40 +113,61 @@ def average_icc(context: Context, at: str = "average", fit: str = "main") -> Num
 
 @quantity("groups_that_differ")
 def groups_that_differ(
-    context: Context, of: str, reference: str = "average", rule: str = "interval", fit: str = "main"
+    context: Context,
+    of: str,
+    rule: str = "difference",
+    interval: str = "quantiles",
+    fit: str = "main",
 ) -> Number:
-    """Count the groups whose mean or variance differs from that of the population.
+    """Count the groups whose mean or variance differs from the population average.
 
     Parameters
     ----------
     of : {"mean", "variance"}
-        The group's u_j, or its log variance.
-    reference : {"average", "median"}
-        For a variance what it is compared with: the average exp(w_j'delta + tau_v00 / 2) or the
-        median exp(w_j'delta); of means both are zero.
-    rule : {"interval", "normal"}
-        The equal-tailed 95% interval of the difference excludes zero; or the difference is above
-        1.96 posterior SDs (of maximum likelihood: standard errors, the parameters as known).
+        The group's mean beta_j = gamma_00 + u_j, or the log of its variance,
+        alpha_j = delta_00 + v_j; the averages are gamma_00 and delta_00 + tau_v00 / 2.
+    rule : {"difference", "line"}
+        The interval of the group's difference from the average excludes zero; or the interval of
+        the group's own value excludes the estimated average, as in a caterpillar plot with a line.
+    interval : {"quantiles", "normal"}
+        Equal-tailed 95%, or the mean plus and minus 1.96 posterior SDs. Maximum likelihood has the
+        latter alone, with standard errors that take the parameters as known, so that its two
+        rules are one.
 
     Notes
     -----
-    The difference of log variances is v_j - tau_v00 / 2, or v_j, in every draw.
+    With z_j the distance in SDs, of n effective draws, a decision turns over with the probability
+    p_j of a normal deviate beyond | |z_j| - 1.96 | / sqrt((1 + z_j^2 / 2) / n); the Monte Carlo
+    error is sqrt(sum_j p_j (1 - p_j)).
     """
     one_of(of, ("mean", "variance"), "of")
-    one_of(reference, _REFERENCES, "reference")
-    one_of(rule, ("interval", "normal"), "rule")
+    one_of(rule, ("difference", "line"), "rule")
+    one_of(interval, ("quantiles", "normal"), "interval")
     result = _result(context, fit)
     if result.method != "posterior":
-        return _differ_by_errors(result, of, reference)
+        return _differ_by_errors(result, of)
     groups = _groups(context, fit)
-    shift = groups.tau_v / 2 if of == "variance" and reference == "average" else 0.0
-    d = (groups.u if of == "mean" else groups.v) - np.asarray(shift)[..., None]
-    if rule == "normal":
-        differ = np.abs(d.mean(axis=(0, 1))) > _NORMAL * d.std(axis=(0, 1), ddof=1)
+    average = np.asarray(groups.tau_v)[..., None] / 2 if of == "variance" else np.zeros((1, 1, 1))
+    away = (groups.u if of == "mean" else groups.v) - average
+    if rule == "line":
+        # the group's own value, about the mean of the average
+        average = average + (groups.intercept[..., None] if of == "mean" else groups.fixed)
+        away = away + average - average.mean(axis=(0, 1))
+    return _count_beyond(away, interval)
+
+
+def _count_beyond(away: np.ndarray, interval: str) -> Number:
+    """Count the groups whose distances (chain, draw, J) are not about zero."""
+    mean, spread = away.mean(axis=(0, 1)), away.std(axis=(0, 1), ddof=1)
+    z = np.abs(mean) / spread
+    if interval == "normal":
+        differ = z > _NORMAL
     else:
-        lower, upper = np.quantile(d, [0.025, 0.975], axis=(0, 1))
+        lower, upper = np.quantile(away, [0.025, 0.975], axis=(0, 1))
         differ = (lower > 0) | (upper < 0)
-    return Number(float(differ.sum()))
+    size = [(s / of_draws(away[..., j]).mc_error) ** 2 for j, s in enumerate(spread)]
+    turned = stats.norm.sf(np.abs(z - _NORMAL) / np.sqrt((1 + z**2 / 2) / np.array(size)))
+    return Number(float(differ.sum()), float(np.sqrt((turned * (1 - turned)).sum())))
 
 
 @quantity("groups_with_positive_slope")
@@ -201,6 +226,7 @@ def _of_posterior(result: Result, delta: list[str]) -> dict[str, Any]:
     posterior = posterior_of(result)
     known = draws_of(result, [*delta, *(_tau(effect[0]) for effect in result.effects)])
     found: dict[str, Any] = {"delta": np.stack([known[name] for name in delta], axis=-1)}
+    found["intercept"] = draws_of(result, [_INTERCEPT])[_INTERCEPT]
     for effect in result.effects:
         letter = effect[0]
         found[letter] = posterior[letter].values[..., 0]
@@ -211,6 +237,7 @@ def _of_posterior(result: Result, delta: list[str]) -> dict[str, Any]:
 def _at(result: Result, delta: list[str]) -> dict[str, Any]:
     table = result.group_effects
     found: dict[str, Any] = {"delta": np.array([result.estimate(name) for name in delta])}
+    found["intercept"] = result.estimate(_INTERCEPT)
     for effect in result.effects:
         own = table.loc[table["effect"] == effect, "estimate"]
         found[effect[0]] = own.to_numpy(dtype=float)
@@ -218,7 +245,7 @@ def _at(result: Result, delta: list[str]) -> dict[str, Any]:
     return found
 
 
-def _differ_by_errors(result: Result, of: str, reference: str) -> Number:
+def _differ_by_errors(result: Result, of: str) -> Number:
     """Count by standard errors of the group effects, the parameters as known."""
     letter = "u" if of == "mean" else "v"
     table = result.group_effects[
@@ -226,9 +253,9 @@ def _differ_by_errors(result: Result, of: str, reference: str) -> Number:
     ]
     if table.empty or table["se"].isna().any():
         raise NotAvailable(f"{result.engine} gives no standard errors of these group effects.")
-    shift = result.estimate(_tau("v")) / 2 if (of, reference) == ("variance", "average") else 0.0
-    d = table["estimate"].to_numpy(dtype=float) - shift
-    return Number(float((np.abs(d) > _NORMAL * table["se"].to_numpy(dtype=float)).sum()))
+    shift = result.estimate(_tau("v")) / 2 if of == "variance" else 0.0
+    away = table["estimate"].to_numpy(dtype=float) - shift
+    return Number(float((np.abs(away) > _NORMAL * table["se"].to_numpy(dtype=float)).sum()))
 
 
 def _tau(letter: str) -> str:
