@@ -10,10 +10,12 @@ from bridge.compare import compare
 from bridge.criteria import criteria, criteria_difference
 from bridge.fit import fit
 from bridge.likelihood_ratio import likelihood_ratio
+from bridge.validate import validate
 
 if TYPE_CHECKING:
-    from bridge import datasets, errors, london, published
+    from bridge import datasets, errors, london
     from bridge.priors import Priors
+    from bridge.published_tables import published
     from bridge.result import Result, load
     from bridge.sensitivity import prior_sensitivity
     from bridge.spec import ModelSpec
@@ -35,6 +37,7 @@ __all__ = [
     "london",
     "prior_sensitivity",
     "published",
+    "validate",
 ]
 
 # name -> module; imported when first used, so that `import bridge` is quick
@@ -44,8 +47,9 @@ _LAZY = {
     "Result": "result",
     "load": "result",
     "prior_sensitivity": "sensitivity",
+    "published": "published_tables",
 }
-_MODULES = ("datasets", "errors", "london", "published")
+_MODULES = ("datasets", "errors", "london")
 
 
 def __getattr__(name: str) -> Any:

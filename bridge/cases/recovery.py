@@ -1,0 +1,312 @@
+"""Numbers of models fitted to simulated data: the printed truth recovered, print as one draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bridge import names
+from bridge.cases.checks import one_of
+from bridge.cases.from_groups import groups_that_differ
+from bridge.cases.numbers import DATA, PRINT, Context, Number, quantity, simulate, simulator
+from bridge.errors import NotAvailable
+
+if TYPE_CHECKING:
+    from bridge.published_tables import PublishedTable
+    from bridge.result import Result
+
+#: How many data sets a column draws where its case does not say.
+_REPLICATIONS = 200
+_CELLS = ("estimate", "se", "lower", "upper")
+#: From the canonical scale to that of other software: value, and its derivative.
+_NATIVE: Mapping[str, tuple[Any, Any]] = {
+    "as it is": (lambda x: x, lambda x: 1.0),
+    "log SD": (lambda x: x / 2, lambda x: 0.5),
+    "SD": (np.sqrt, lambda x: 0.5 / np.sqrt(x)),
+    "SD of log SD": (lambda x: np.sqrt(x) / 2, lambda x: 0.25 / np.sqrt(x)),
+}
+
+
+@simulator("schools")
+def schools(
+    case: PublishedTable,
+    seed: int,
+    groups: int,
+    size: int,
+    intraclass: float,
+    truth: Mapping[str, float],
+) -> pd.DataFrame:
+    """Draw students in schools with a random intercept in the mean and in the log variance.
+
+    Parameters
+    ----------
+    case : PublishedTable
+        Not read: the design is in the other arguments.
+    seed : int
+        At least 0; the same seed gives the same data.
+    groups, size : int
+        Schools, and students in each.
+    intraclass : float
+        Intraclass correlation of x, which is standard normal.
+    truth : mapping of str to float
+        ``gamma``, ``delta`` (log variance) and ``tau`` by their flat names.
+
+    Returns
+    -------
+    pandas.DataFrame
+        (groups * size, 3), by school: school (from 1), x, y.
+
+    Notes
+    -----
+    y_ij = b0 + b1 x_ij + u_j + e_ij with log var(e_ij) = a0 + a1 x_ij + v_j and (u_j, v_j) bivariate
+    normal (Leckie, Parker, Goldstein & Tilling, equation S1).
+    """
+    rng = np.random.default_rng(seed)
+    school = np.repeat(np.arange(groups), size)
+    between, within = rng.standard_normal(groups), rng.standard_normal(groups * size)
+    x = np.sqrt(intraclass) * between[school] + np.sqrt(1 - intraclass) * within
+    u, v = (names.effect(letter, names.INTERCEPT) for letter in "uv")
+    tau = [truth[names.flat("tau", names.pair(*pair))] for pair in ((u, u), (u, v), (v, v))]
+    factor = np.linalg.cholesky([[tau[0], tau[1]], [tau[1], tau[2]]])
+    effects = rng.standard_normal((groups, 2)) @ factor.T
+    fixed = {
+        letter: truth[names.flat(letter, names.INTERCEPT)] + truth[names.flat(letter, "x")] * x
+        for letter in ("gamma", "delta")
+    }
+    residual = np.exp((fixed["delta"] + effects[school, 1]) / 2) * rng.standard_normal(len(x))
+    return pd.DataFrame(
+        {"school": school + 1, "x": x, "y": fixed["gamma"] + effects[school, 0] + residual}
+    )
+
+
+@quantity("recovered", gives=("value", "se"))
+def recovered(context: Context, of: str) -> Number:
+    """Return the mean of a parameter's estimates over simulated data sets.
+
+    Parameters
+    ----------
+    of : str
+        The parameter, whose printed value is the truth that data are drawn with.
+
+    Notes
+    -----
+    Over R data sets, of which ``[settings.replications]`` of the case says the number by column,
+    the Monte Carlo error of the mean is the SD of the estimates over sqrt(R), so that a printed
+    truth is reproduced where bias is below four of these. The note says in how many of the data
+    sets the 95% interval holds the truth of ``[simulate.truth]``.
+    """
+    table = _replications(context)
+    own = table[table["parameter"] == of]
+    estimates = own["estimate"].to_numpy(dtype=float)
+    if not len(estimates):
+        raise NotAvailable(f"Column {context.column} has no estimates of '{of}'.")
+    spread, R = _spread(estimates), len(estimates)
+    error = float(own["se"].iloc[0]) if R == 1 else spread / np.sqrt(R)
+    note = f"mean of {R} data sets"
+    truth = context.case.simulate.get("truth", {}).get(of)
+    if truth is not None and own[["lower", "upper"]].notna().all(axis=None):
+        inside = (own["lower"].astype(float) <= truth) & (own["upper"].astype(float) >= truth)
+        note += f"; {inside.mean():.1%} of the 95% intervals hold the truth"
+    return Number(float(estimates.mean()), float(error), se=spread, note=note)
+
+
+@quantity("of_one_data_set", gives=("value",))
+def of_one_data_set(
+    context: Context, of: str, cell: str = "estimate", native: str = "as it is"
+) -> Number:
+    """Return what one data set of a design may give, for print that shows one such fit.
+
+    Parameters
+    ----------
+    of : str
+        The parameter.
+    cell : {"estimate", "se", "lower", "upper"}
+        Which number of it.
+    native : {"as it is", "log SD", "SD", "SD of log SD"}
+        The scale of print: coefficients of a log variance halved, a variance's root, or half that.
+
+    Notes
+    -----
+    The mean m over R simulated data sets, and as Monte Carlo error s sqrt(1 + 1/R) with their SD s:
+    print is one draw more of the same design, so it is reproduced where it lies within four
+    of these of m. From a single data set s is the standard error of the estimate, and of a standard
+    error it is that divided by sqrt(2 (J - 1)) with J groups. Standard errors change scale by the
+    delta method.
+    """
+    one_of(cell, _CELLS, "cell")
+    one_of(native, _NATIVE, "native")
+    table = _replications(context)
+    own = table.loc[table["parameter"] == of, list(_CELLS)].astype(float)
+    value, slope = _NATIVE[native]
+    found = own["se"] * slope(own["estimate"]) if cell == "se" else value(own[cell])
+    values = found.to_numpy()
+    if not len(values) or not np.isfinite(values).all():
+        raise NotAvailable(f"Column {context.column} has no {cell} of '{of}' in every data set.")
+    R, spread = len(values), _spread(values)
+    if R == 1:
+        spread = float(own["se"].iloc[0] * slope(own["estimate"].iloc[0]))
+        if cell == "se":
+            spread /= np.sqrt(2 * (context.case.simulate["groups"] - 1))
+    error = float(spread * np.sqrt(1 + 1 / R))
+    return Number(float(values.mean()), error, note=f"one data set, after {R} simulated ones")
+
+
+@quantity("of_one_fit", gives=("value",))
+def of_one_fit(context: Context, of: str, cell: str) -> Number:
+    """Return a diagnostic of the draws of one parameter of the first simulated data set.
+
+    Parameters
+    ----------
+    of : str
+        The parameter.
+    cell : {"r_hat", "ess_bulk", "ess_tail", "mcse"}
+        Which.
+    """
+    one_of(cell, ("r_hat", "ess_bulk", "ess_tail", "mcse"), "cell")
+    _replications(context)
+    table = context.memo["first fit"]
+    if cell not in table:
+        raise NotAvailable(f"Column {context.column} has no draws.")
+    return Number(float(table.set_index("parameter").loc[of, cell]))
+
+
+@quantity("recovered_once", gives=("mean", "sd", "estimate", "se", "value"))
+def recovered_once(context: Context, of: str, fit: str = "main") -> Number:
+    """Return the estimate of a parameter from one simulated data set, with its sampling error.
+
+    Parameters
+    ----------
+    of : str
+        The parameter, whose printed value is the truth that the data are drawn with.
+
+    Notes
+    -----
+    One data set is a mean over one replication, so its Monte Carlo error is the standard error
+    (the posterior SD) of the estimate, and a printed truth is reproduced where the estimate lies
+    within four of them.
+    """
+    row = _row(context, of, fit)
+    se = float(row["se"])
+    return Number(float(row["estimate"]), se, se, "one simulated data set; error is the SE")
+
+
+@quantity("recovered_groups_that_differ", gives=("value",))
+def recovered_groups_that_differ(
+    context: Context, of: str, reference: str = "average", rule: str = "interval", fit: str = "main"
+) -> Number:
+    """Count the groups of a simulated data set that differ from the average.
+
+    Parameters
+    ----------
+    of, reference, rule
+        As for ``groups_that_differ``.
+
+    Notes
+    -----
+    The error is that of a count over J groups, sqrt(J p (1 - p)).
+    """
+    count = groups_that_differ(context, of, reference, rule, fit).value
+    J = context.result(fit).n_groups
+    share = count / J
+    return Number(count, float(np.sqrt(J * share * (1 - share))), note="one simulated data set")
+
+
+@quantity("recovered_correlation", gives=("value",))
+def recovered_correlation(
+    context: Context, first: str, second: str, fit: str = "main", other: str = ""
+) -> Number:
+    """Return Pearson's correlation over groups of two predicted effects of simulated data.
+
+    Parameters
+    ----------
+    first, second : str
+        Effects, such as ``u:Intercept``; a ``v:`` as exp(v_j), on the scale of variances.
+    fit, other : str
+        The fits of the first and the second effect; the same where ``other`` is "".
+
+    Notes
+    -----
+    Its error over J groups is (1 - r^2) / sqrt(J - 1).
+    """
+    a, b = _effect(context, first, fit), _effect(context, second, other or fit)
+    both = pd.concat([a, b], axis=1, join="inner").to_numpy()
+    r = float(np.corrcoef(both.T)[0, 1])
+    return Number(r, (1 - r**2) / float(np.sqrt(len(both) - 1)), note="one simulated data set")
+
+
+@quantity("recovered_decile", gives=("value",))
+def recovered_decile(
+    context: Context,
+    effect: str,
+    share: float,
+    times: float = 1.0,
+    centre: str = "",
+    fit: str = "main",
+) -> Number:
+    """Return a quantile over groups of a variance that predicted effects of simulated data make.
+
+    Parameters
+    ----------
+    effect : str
+        A ``u:`` gives c u_j^2, a ``v:`` exp(d + v_j).
+    share : float
+        Between 0 and 1.
+    times : float
+        c, the variance of the slope's predictor.
+    centre : str
+        The coefficient d of the log variance.
+
+    Notes
+    -----
+    Leckie, Parker, Goldstein & Tilling, section 6.4. Its error is half the distance between the
+    quantiles at p -+ sqrt(p (1 - p) / J).
+    """
+    values = _effect(context, effect, fit).to_numpy()
+    if effect.startswith("u:"):
+        values = times * values**2
+    else:
+        values = float(np.exp(context.estimate(centre, fit))) * values
+    step = float(np.sqrt(share * (1 - share) / len(values)))
+    low, value, high = np.quantile(values, [share - step, share, share + step])
+    return Number(float(value), float(high - low) / 2, note="one simulated data set")
+
+
+def _replications(context: Context) -> pd.DataFrame:
+    """Return the estimates of every simulated data set of a column, drawn and fitted once."""
+    if "replications" not in context.memo:
+        if context.refit is None or context.column in (PRINT, DATA):
+            raise NotAvailable("Simulated data are fitted by an engine.")
+        case = context.case
+        R = int(case.settings.get("replications", {}).get(context.column, _REPLICATIONS))
+        tables = []
+        for seed in range(1, R + 1):
+            fitted = context.refit(case.model(), simulate(case, seed), seed).estimates
+            if seed == 1:
+                context.memo["first fit"] = fitted
+            tables.append(fitted[["parameter", *_CELLS]].assign(data_set=seed))
+        context.memo["replications"] = pd.concat(tables, ignore_index=True)
+    return context.memo["replications"]
+
+
+def _spread(values: np.ndarray) -> float:
+    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
+
+
+def _row(context: Context, of: str, fit: str) -> Mapping[str, Any]:
+    result: Result = context.result(fit)
+    row = result.estimates[result.estimates["parameter"] == of]
+    if row.empty or row["se"].isna().all():
+        raise NotAvailable(f"{result.engine} gives no standard error of '{of}'.")
+    return row.iloc[0].to_dict()
+
+
+def _effect(context: Context, effect: str, fit: str) -> pd.Series:
+    result = context.result(fit)
+    table = result.group_effects[result.group_effects["effect"] == effect]
+    if table.empty:
+        raise NotAvailable(f"{result.engine} has no effects {effect}.")
+    values = table.set_index("group")["estimate"].astype(float)
+    return np.exp(values) if effect.startswith("v:") else values
