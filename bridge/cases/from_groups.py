@@ -60,7 +60,7 @@ class _Groups:
         return np.exp(self.fixed + self.v)
 
 
-@quantity("group_icc")
+@quantity("group_icc", gives=("value",))
 def group_icc(context: Context, summary: str, fit: str = "main") -> Number:
     """Return the lowest, highest, mean or median intraclass correlation of the groups.
 
@@ -111,28 +111,24 @@ def average_icc(context: Context, at: str = "average", fit: str = "main") -> Num
     return of_draws(found) if np.ndim(found) else Number(float(found))
 
 
-@quantity("groups_that_differ")
+@quantity("groups_that_differ", gives=("value",))
 def groups_that_differ(
-    context: Context,
-    of: str,
-    rule: str = "difference",
-    interval: str = "quantiles",
-    fit: str = "main",
+    context: Context, of: str, reference: str = "average", rule: str = "interval", fit: str = "main"
 ) -> Number:
-    """Count the groups whose mean or variance differs from the population average.
+    """Count the groups whose mean or variance differs from that of the population.
 
     Parameters
     ----------
     of : {"mean", "variance"}
-        The group's mean beta_j = gamma_00 + u_j, or the log of its variance,
-        alpha_j = delta_00 + v_j; the averages are gamma_00 and delta_00 + tau_v00 / 2.
-    rule : {"difference", "line"}
-        The interval of the group's difference from the average excludes zero; or the interval of
-        the group's own value excludes the estimated average, as in a caterpillar plot with a line.
-    interval : {"quantiles", "normal"}
-        Equal-tailed 95%, or the mean plus and minus 1.96 posterior SDs. Maximum likelihood has the
-        latter alone, with standard errors that take the parameters as known, so that its two
-        rules are one.
+        The group's mean beta_j = gamma_00 + u_j, or the log of its variance, w_j'delta + v_j.
+    reference : {"average", "median"}
+        For a variance what it is compared with: w_j'delta + tau_v00 / 2, the log of the average, or
+        w_j'delta, that of the median; for a mean it is gamma_00.
+    rule : {"interval", "normal", "line"}
+        The equal-tailed 95% interval of the difference excludes zero; or the difference is above
+        1.96 of its posterior SDs; or, as in a caterpillar plot with a line, the equal-tailed
+        interval of the group's own value excludes the estimated reference. Maximum likelihood has
+        one rule: 1.96 standard errors of the effect, the parameters as known.
 
     Notes
     -----
@@ -141,19 +137,20 @@ def groups_that_differ(
     error is sqrt(sum_j p_j (1 - p_j)).
     """
     one_of(of, ("mean", "variance"), "of")
-    one_of(rule, ("difference", "line"), "rule")
-    one_of(interval, ("quantiles", "normal"), "interval")
+    one_of(reference, _REFERENCES, "reference")
+    one_of(rule, ("interval", "normal", "line"), "rule")
     result = _result(context, fit)
+    to_average = of == "variance" and reference == "average"
     if result.method != "posterior":
-        return _differ_by_errors(result, of)
+        return _differ_by_errors(result, of, to_average)
     groups = _groups(context, fit)
-    average = np.asarray(groups.tau_v)[..., None] / 2 if of == "variance" else np.zeros((1, 1, 1))
-    away = (groups.u if of == "mean" else groups.v) - average
+    shift = np.asarray(groups.tau_v)[..., None] / 2 if to_average else np.zeros((1, 1, 1))
+    away = (groups.u if of == "mean" else groups.v) - shift
     if rule == "line":
-        # the group's own value, about the mean of the average
-        average = average + (groups.intercept[..., None] if of == "mean" else groups.fixed)
-        away = away + average - average.mean(axis=(0, 1))
-    return _count_beyond(away, interval)
+        # the group's own value less the posterior mean of the reference
+        level = shift + (groups.intercept[..., None] if of == "mean" else groups.fixed)
+        away = away + level - level.mean(axis=(0, 1))
+    return _count_beyond(away, "normal" if rule == "normal" else "quantiles")
 
 
 def _count_beyond(away: np.ndarray, interval: str) -> Number:
@@ -170,7 +167,7 @@ def _count_beyond(away: np.ndarray, interval: str) -> Number:
     return Number(float(differ.sum()), float(np.sqrt((turned * (1 - turned)).sum())))
 
 
-@quantity("groups_with_positive_slope")
+@quantity("groups_with_positive_slope", gives=("value",))
 def groups_with_positive_slope(
     context: Context, coefficient: str, effect: str, fit: str = "main"
 ) -> Number:
@@ -245,7 +242,7 @@ def _at(result: Result, delta: list[str]) -> dict[str, Any]:
     return found
 
 
-def _differ_by_errors(result: Result, of: str) -> Number:
+def _differ_by_errors(result: Result, of: str, to_average: bool) -> Number:
     """Count by standard errors of the group effects, the parameters as known."""
     letter = "u" if of == "mean" else "v"
     table = result.group_effects[
@@ -253,7 +250,7 @@ def _differ_by_errors(result: Result, of: str) -> Number:
     ]
     if table.empty or table["se"].isna().any():
         raise NotAvailable(f"{result.engine} gives no standard errors of these group effects.")
-    shift = result.estimate(_tau("v")) / 2 if of == "variance" else 0.0
+    shift = result.estimate(_tau("v")) / 2 if to_average else 0.0
     away = table["estimate"].to_numpy(dtype=float) - shift
     return Number(float((np.abs(away) > _NORMAL * table["se"].to_numpy(dtype=float)).sum()))
 
