@@ -9,6 +9,8 @@ import numpy as np
 
 from bridge.cases.checks import column_of, one_of
 from bridge.cases.numbers import Context, Number, quantity
+from bridge.design import make_design
+from bridge.priors import Priors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,3 +142,19 @@ def _rows(context: Context, where: Mapping[str, Any] | None) -> pd.DataFrame:
     for column, value in (where or {}).items():
         data = data[column_of(data, column) == value]
     return data
+
+
+@quantity("level2_count", gives=("value",), of="data")
+def level2_count(context: Context, level2: str, parameters: bool = False) -> Number:
+    """Count the variances and correlations of the group effects, or the coefficients of functions.
+
+    Parameters
+    ----------
+    level2 : str
+        Their level-2 functions, which the case's main model need not have: ``"~ sector"``.
+    parameters : bool
+        Whether the coefficients kappa are counted, not the functions.
+    """
+    spec = context.case.model().replace(level2=level2, priors=Priors())
+    design = make_design(spec, context.data)
+    return Number(float(len(design.kappa_terms if parameters else design.tau_pairs)))

@@ -235,6 +235,17 @@ def reduction_percent(
     return Number(100 * (1 - share), 100 * float(error))
 
 
+@quantity("shortfall_percent", gives=("value",))
+def shortfall_percent(context: Context, small: str, large: str, fit: str = "main") -> Number:
+    """Return by how much one parameter (or printed number) is below another, in percent.
+
+    Notes
+    -----
+    100 (1 - small / large).
+    """
+    return evaluate(context, [small, large], lambda k: 100 * (1 - k[small] / k[large]), fit)
+
+
 @quantity("significant_parameters", gives=("value",))
 def significant_parameters(context: Context, parameters: list[str], fit: str = "main") -> Number:
     """Count the parameters whose 95% interval excludes zero."""
