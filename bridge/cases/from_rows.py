@@ -45,5 +45,7 @@ def row_of_all_data(context: Context, row: int) -> Number:
 
 def _row(context: Context, row: int) -> int:
     if not 1 <= row <= len(context.data):
-        raise DataFileError(f"The case's data have rows 1 to {len(context.data)}, and no row {row}.")
+        raise DataFileError(
+            f"The case's data have rows 1 to {len(context.data)}, and no row {row}."
+        )
     return row - 1
