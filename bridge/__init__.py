@@ -12,8 +12,9 @@ from bridge.fit import fit
 from bridge.likelihood_ratio import likelihood_ratio
 
 if TYPE_CHECKING:
-    from bridge import datasets, errors, london, published
+    from bridge import datasets, errors, london
     from bridge.priors import Priors
+    from bridge.published_tables import published
     from bridge.result import Result, load
     from bridge.sensitivity import prior_sensitivity
     from bridge.spec import ModelSpec
@@ -44,8 +45,9 @@ _LAZY = {
     "Result": "result",
     "load": "result",
     "prior_sensitivity": "sensitivity",
+    "published": "published_tables",
 }
-_MODULES = ("datasets", "errors", "london", "published")
+_MODULES = ("datasets", "errors", "london")
 
 
 def __getattr__(name: str) -> Any:

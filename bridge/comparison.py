@@ -15,11 +15,10 @@ from bridge.engines.maximum import SINGULAR_BELOW
 from bridge.errors import RequestError
 from bridge.result import TWO_STEP, Result
 from bridge.same_model import check_same_data, model_of, model_of_design
-from bridge.spec import ModelSpec
 from bridge.summary import aligned, digits
 
 if TYPE_CHECKING:
-    from bridge.published import PublishedTable
+    from bridge.published_tables import PublishedTable
 
 #: What engines have in common: agreement within a set proves less.
 _SHARED = {
@@ -296,12 +295,12 @@ def _published(
     name: str, labels: Sequence[str], results: Sequence[Result], table: pd.DataFrame
 ) -> tuple[list[tuple[Any, ...]], pd.DataFrame, dict[tuple[str, str], str], list[str]]:
     """Lay a published table beside the results; verdicts for results of its model."""
-    from bridge import datasets
     from bridge.design import make_design
-    from bridge.published import load
+    from bridge.published_data import data_of
+    from bridge.published_tables import load
 
     case = load(name)
-    design = make_design(ModelSpec.from_dict(case.spec), datasets.load(case.data))
+    design = make_design(case.model(), data_of(case))
     model, rows = model_of_design(design), len(design.y)
     value, spread = _printed(case, ("mean", "estimate")), _printed(case, ("sd", "se"))
     table = table.copy()

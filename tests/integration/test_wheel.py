@@ -22,7 +22,7 @@ from bridge import resources
 
 heavy = [name for name in ("rpy2", "stan", "cmdstanpy", "arviz") if name in sys.modules]
 data = bridge.datasets.load("hsb")
-case = bridge.published.load("leckie2014/model1")
+case = bridge.published("leckie2014/model1")
 spec = bridge.ModelSpec(**case.spec)
 result = bridge.fit(spec, data, engine="fake", chains=2, draws=50, seed=1)
 print(json.dumps({
