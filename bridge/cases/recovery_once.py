@@ -35,14 +35,15 @@ def recovered_once(
     -----
     One data set is a mean over one replication, so its Monte Carlo error is the standard error
     (the posterior SD) of the estimate, and a printed truth is reproduced where the estimate lies
-    within four of them.
+    within four of them. The standard error itself has no error: it is compared as it is.
     """
     row = _row(context, of, fit)
     se = float(row["se"])
     one_of(cell, ("estimate", "se"), "cell")
     if cell == "se":
         return Number(se, note="one simulated data set")
-    return Number(float(row["estimate"]), se, se, "one simulated data set; error is the SE")
+    note = "one simulated data set; error is the SE"
+    return Number(float(row["estimate"]), se, se, note, se_error=0.0)
 
 
 @quantity("recovered_dic", gives=("value",))
