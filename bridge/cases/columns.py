@@ -228,6 +228,8 @@ def _of_number(number: Number, statistic: str) -> tuple[float, float]:
     value = getattr(number, key, None)
     if value is None:
         raise NotAvailable(f"Here it has no {statistic}.")
+    if key == "se" and number.se_error is not None:
+        return float(value), number.se_error
     return float(value), number.mc_error * error_factor(statistic)
 
 

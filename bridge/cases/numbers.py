@@ -47,6 +47,9 @@ class Number:
         Its 95% interval, where the function gives one.
     p : float or None
         Its p-value, where the function gives one.
+    se_error : float or None
+        The Monte Carlo error of ``se``; None where it is that of an SD of draws whose mean has
+        ``mc_error``.
     """
 
     value: float
@@ -56,6 +59,7 @@ class Number:
     lower: float | None = None
     upper: float | None = None
     p: float | None = None
+    se_error: float | None = None
 
 
 @dataclass(frozen=True)
