@@ -100,8 +100,8 @@ def _declared(case: PublishedTable, parameter: str, engines: tuple[str, ...]) ->
     function = str(table["compute"])
     arguments = {key: value for key, value in table.items() if key not in _OWN}
     # no fit is behind a function of the data, nor behind one that nobody runs on a fit
-    fits = () if is_of_data(function) else _fits_named(case, parameter, arguments)
-    columns = (DATA,) if is_of_data(function) else engines
+    fits: tuple[str, ...] = () if is_of_data(function) else _fits_named(case, parameter, arguments)
+    columns: tuple[str, ...] = (DATA,) if is_of_data(function) else engines
     if not is_of_data(function) and PRINT in case.engines:
         columns = (*columns, PRINT)
     if restricted:
