@@ -121,18 +121,18 @@ def total_variance(
 
 
 @quantity("percentage", gives=("value",))
-def percentage(context: Context, part: str, of: Sequence[str]) -> Number:
-    """Return a printed number in percent of the sum of printed numbers."""
-    _of_print(context)
-    whole = sum(context.estimate(name) for name in of)
-    return Number(100 * context.estimate(part) / whole, note="from the printed numbers")
+def percentage(context: Context, part: str, of: str) -> Number:
+    """Return a printed count in percent of another; counts are exact, not rounded."""
+    return Number(100 * quotient(context, part, of).value, note="from the printed counts")
 
 
 @quantity("quotient", gives=("value",))
 def quotient(context: Context, dividend: str, divisor: str) -> Number:
-    """Return one printed number divided by another."""
+    """Return one printed count divided by another; counts are exact, not rounded."""
     _of_print(context)
-    return Number(context.estimate(dividend) / context.estimate(divisor))
+    # not by context.printed, which would allow for rounding
+    one, other = (context.case.value(name, "value") for name in (dividend, divisor))
+    return Number(one / other, note="from the printed counts")
 
 
 @quantity("restated", gives=("value",))
