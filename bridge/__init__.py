@@ -10,6 +10,7 @@ from bridge.compare import compare
 from bridge.criteria import criteria, criteria_difference
 from bridge.fit import fit
 from bridge.likelihood_ratio import likelihood_ratio
+from bridge.validate import validate
 
 if TYPE_CHECKING:
     from bridge import datasets, errors, london, models
@@ -41,6 +42,7 @@ __all__ = [
     "prior_sensitivity",
     "published",
     "spurious_precision",
+    "validate",
 ]
 
 # name -> module; imported when first used, so that `import bridge` is quick

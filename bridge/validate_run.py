@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from bridge.cases.integrity import case_data, engine_spec
 from bridge.cases.numbers import DATA, PRINT, Context
 from bridge.cases.rules import ENGINE_KEYS, FUNCTION, Rule, columns_of, engine_of, rule_of
 from bridge.engines import registry
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, EngineRefusal
 from bridge.files import write_text
 from bridge.fit import fit
+from bridge.priors import Priors
 from bridge.published_tables import PublishedTable, load
 from bridge.result import Result
 from bridge.spec import ModelSpec
@@ -105,11 +106,11 @@ def make_jobs(
             if quick and (engine not in QUICK or table.get("slow")):
                 continue
             options = {key: value for key, value in table.items() if key not in ENGINE_KEYS}
-            job = Job(case.name, column, engine, options, quick)
-            if not fits_of(case, job) and not _computes(case, job):
-                continue
-            key = _key(case, job, versions.get(engine, {}))
-            found.append(Job(case.name, column, engine, options, quick, key))
+            # a column without slow numbers is the same, quick or not
+            job = Job(case.name, column, engine, options)
+            job = replace(job, quick=quick and any(r.slow for r in _rules(case, job).values()))
+            if _rules(case, job):
+                found.append(replace(job, key=_key(case, job, versions.get(engine, {}))))
     return found
 
 
@@ -121,10 +122,6 @@ def _rules(case: PublishedTable, job: Job) -> dict[str, Rule]:
         for parameter, rule in rules.items()
         if job.column in rule.columns and not (job.quick and rule.slow)
     }
-
-
-def _computes(case: PublishedTable, job: Job) -> bool:
-    return bool(_rules(case, job))
 
 
 def fits_of(case: PublishedTable, job: Job) -> list[str]:
@@ -144,11 +141,12 @@ def _key(case: PublishedTable, job: Job, versions: Mapping[str, str]) -> str:
     rows = case.frame[case.frame["parameter"].isin(list(rules))]
     # functions may read what is printed; a plain estimate does not depend on it
     read = any(rule.kind == FUNCTION for rule in rules.values())
+    names = fits_of(case, job)
     parts = {
         "format": FORMAT,
         "bridge": __version__,
         "versions": dict(versions),
-        "models": {name: engine_spec(case, job.column, name).to_toml() for name in _fits(case, job)},
+        "models": {name: engine_spec(case, job.column, name).to_toml() for name in names},
         "data": [case.data, case.rows, case.simulate, case.settings, _data_digest(case)],
         "engine": [job.engine, dict(job.options), job.quick],
         "rules": {name: repr(rule) for name, rule in rules.items()},
@@ -157,10 +155,6 @@ def _key(case: PublishedTable, job: Job, versions: Mapping[str, str]) -> str:
     }
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _fits(case: PublishedTable, job: Job) -> list[str]:
-    return fits_of(case, job)
 
 
 def _data_digest(case: PublishedTable) -> str:
@@ -174,13 +168,18 @@ def _data_digest(case: PublishedTable) -> str:
 
 
 # --- the store ----------------------------------------------------------------------------------
-def stored(job: Job, folder: Path) -> dict[str, Any] | None:
-    """Return the record of a job if it is there and answers the same question."""
+def stored(job: Job, folder: Path, with_failed: bool = False) -> dict[str, Any] | None:
+    """Return the record of a job if it is there and answers the same question.
+
+    One of a job that failed is not returned, so that it is tried again, unless it is asked for.
+    """
     try:
         record: dict[str, Any] = json.loads(job.file(folder).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return record if record.get("key") == job.key and not record["failed"] else None
+    if record.get("key") != job.key or (record["failed"] and not with_failed):
+        return None
+    return record
 
 
 def run_jobs(
@@ -274,6 +273,8 @@ def _fitted(
             result = _fit(spec, data, job, cores)
         except BridgeError as error:
             record["refused"][name] = str(error)
+            if not isinstance(error, EngineRefusal):
+                record["failed"] = f"fit {name}: {error}"
             continue
         results[name] = result
         record["versions"] |= dict(result.versions)
@@ -296,7 +297,7 @@ def _refit(job: Job, cores: int) -> Callable[[ModelSpec, pd.DataFrame, int], Res
     def refit(spec: ModelSpec, data: pd.DataFrame, seed: int) -> Result:
         entry = registry.ENGINES[job.engine]
         known = registry.get(job.engine).options
-        spec = spec if "priors" in entry.features else spec.replace(priors={})
+        spec = spec if "priors" in entry.features else spec.replace(priors=Priors())
         return _fit(spec, data, job, cores, **({"seed": seed} if "seed" in known else {}))
 
     return refit

@@ -9,6 +9,8 @@ import numpy as np
 
 from bridge.cases.checks import column_of, one_of
 from bridge.cases.numbers import Context, Number, quantity
+from bridge.design import make_design
+from bridge.priors import Priors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +19,7 @@ _SUMMARIES = ("mean", "sd", "min", "max", "unique", "count_of_max")
 _CORRELATED = ("mean", "variance", "sd")
 
 
-@quantity("data_count")
+@quantity("data_count", gives=("value",), of="data")
 def data_count(context: Context, of: str = "", where: Mapping[str, Any] | None = None) -> Number:
     """Count rows, or the different values of a column, such as groups.
 
@@ -32,7 +34,7 @@ def data_count(context: Context, of: str = "", where: Mapping[str, Any] | None =
     return Number(float(column_of(data, of).nunique() if of else len(data)))
 
 
-@quantity("data_summary")
+@quantity("data_summary", gives=("value",), of="data")
 def data_summary(
     context: Context,
     column: str,
@@ -70,7 +72,7 @@ def data_summary(
     return Number(float(found[summary]()))
 
 
-@quantity("group_size")
+@quantity("group_size", gives=("value",), of="data")
 def group_size(context: Context, group: str, summary: str) -> Number:
     """Return the mean, lowest or highest number of rows of a group.
 
@@ -85,13 +87,13 @@ def group_size(context: Context, group: str, summary: str) -> Number:
     return Number(float(column_of(context.data, group).value_counts().agg(summary)))
 
 
-@quantity("data_correlation")
+@quantity("data_correlation", gives=("value",), of="data")
 def data_correlation(context: Context, first: str, second: str) -> Number:
     """Return Pearson's correlation of two columns over rows."""
     return Number(float(column_of(context.data, first).corr(column_of(context.data, second))))
 
 
-@quantity("correlation_of_group_summaries")
+@quantity("correlation_of_group_summaries", gives=("value",), of="data")
 def correlation_of_group_summaries(
     context: Context, column: str, group: str, first: str = "mean", second: str = "variance"
 ) -> Number:
@@ -111,7 +113,7 @@ def correlation_of_group_summaries(
     return Number(float(found[first].corr(found[second])))
 
 
-@quantity("standardised_difference")
+@quantity("standardised_difference", gives=("value",), of="data")
 def standardised_difference(
     context: Context, column: str, by: str, high: Any, low: Any, decimals: int | None = None
 ) -> Number:
@@ -140,3 +142,19 @@ def _rows(context: Context, where: Mapping[str, Any] | None) -> pd.DataFrame:
     for column, value in (where or {}).items():
         data = data[column_of(data, column) == value]
     return data
+
+
+@quantity("level2_count", gives=("value",), of="data")
+def level2_count(context: Context, level2: str, parameters: bool = False) -> Number:
+    """Count the variances and correlations of the group effects, or the coefficients of functions.
+
+    Parameters
+    ----------
+    level2 : str
+        Their level-2 functions, which the case's main model need not have: ``"~ sector"``.
+    parameters : bool
+        Whether the coefficients kappa are counted, not the functions.
+    """
+    spec = context.case.model().replace(level2=level2, priors=Priors())
+    design = make_design(spec, context.data)
+    return Number(float(len(design.kappa_terms if parameters else design.tau_pairs)))

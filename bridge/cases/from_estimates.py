@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from bridge import names
 from bridge.cases.numbers import DATA, PRINT, Context, Number, compute, quantity
@@ -110,11 +112,35 @@ def variance_of_variances(
     return evaluate(context, [*delta, *parameters], function, fit)
 
 
-@quantity("standard_deviation")
-def standard_deviation(context: Context, effect: str, fit: str = "main") -> Number:
-    """Return the SD of a group effect, the square root of its variance."""
+@quantity("standard_deviation", gives=("value", "se", "lower", "upper", "p"))
+def standard_deviation(
+    context: Context, effect: str, z_ratio: bool = False, fit: str = "main"
+) -> Number:
+    """Return the SD of a group effect, the root of its variance, with a Wald interval on its scale.
+
+    Parameters
+    ----------
+    effect : str
+        Such as ``v:Intercept``.
+    z_ratio : bool
+        Whether the SD over its standard error is meant, with the two-sided p of that.
+
+    Notes
+    -----
+    s -+ 1.96 SE(s) with SE(s) by the delta method, of maximum likelihood alone, as MIXREGLS prints
+    it; an SD of zero is at the edge of its range, so that the z is no test of it.
+    """
     tau = _tau(effect, effect)
-    return evaluate(context, [tau], lambda known: np.sqrt(known[tau]), fit)
+    found = evaluate(context, [tau], lambda known: np.sqrt(known[tau]), fit)
+    if found.se is None or found.mc_error:
+        if z_ratio:
+            raise NotAvailable("Only maximum likelihood has a z of an SD.")
+        return found
+    z = found.value / found.se
+    if z_ratio:
+        return Number(z, p=float(2 * stats.norm.sf(abs(z))))
+    half = float(stats.norm.ppf(0.975)) * found.se
+    return replace(found, lower=found.value - half, upper=found.value + half)
 
 
 @quantity("covariance")
@@ -167,7 +193,7 @@ def level2_at(
     return Number(float(found))
 
 
-@quantity("difference_of_quantities")
+@quantity("difference_of_quantities", gives=("value",))
 def difference_of_quantities(
     context: Context, function: str, first: Mapping[str, Any], second: Mapping[str, Any]
 ) -> Number:
@@ -184,7 +210,7 @@ def difference_of_quantities(
     return Number(one.value - other.value, float(np.hypot(one.mc_error, other.mc_error)))
 
 
-@quantity("reduction_percent")
+@quantity("reduction_percent", gives=("value",))
 def reduction_percent(
     context: Context, function: str, arguments: Mapping[str, Any], before: str, after: str
 ) -> Number:
@@ -209,7 +235,18 @@ def reduction_percent(
     return Number(100 * (1 - share), 100 * float(error))
 
 
-@quantity("significant_parameters")
+@quantity("shortfall_percent", gives=("value",))
+def shortfall_percent(context: Context, small: str, large: str, fit: str = "main") -> Number:
+    """Return by how much one parameter (or printed number) is below another, in percent.
+
+    Notes
+    -----
+    100 (1 - small / large).
+    """
+    return evaluate(context, [small, large], lambda k: 100 * (1 - k[small] / k[large]), fit)
+
+
+@quantity("significant_parameters", gives=("value",))
 def significant_parameters(context: Context, parameters: list[str], fit: str = "main") -> Number:
     """Count the parameters whose 95% interval excludes zero."""
     if context.column in (PRINT, DATA):

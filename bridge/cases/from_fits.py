@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _DIC: WeakKeyDictionary[Result, Number] = WeakKeyDictionary()
 
 
-@quantity("dic")
+@quantity("dic", gives=("value",))
 def dic(context: Context, fit: str = "main") -> Number:
     """Return the DIC of a posterior, given the group effects; see `bridge.criteria`."""
     result = context.result(fit)
@@ -31,14 +31,14 @@ def dic(context: Context, fit: str = "main") -> Number:
     return _DIC[result]
 
 
-@quantity("dic_difference")
+@quantity("dic_difference", gives=("value",))
 def dic_difference(context: Context, first: str, second: str) -> Number:
     """Return the DIC of one fit less that of another, drawn independently."""
     one, other = dic(context, first), dic(context, second)
     return Number(one.value - other.value, float(np.hypot(one.mc_error, other.mc_error)))
 
 
-@quantity("standard_error")
+@quantity("standard_error", gives=("value",))
 def standard_error(context: Context, parameter: str, fit: str = "main") -> Number:
     """Return the posterior SD or standard error of a parameter.
 
@@ -59,7 +59,7 @@ def standard_error(context: Context, parameter: str, fit: str = "main") -> Numbe
     return Number(spread, squares.mc_error / (2 * spread))
 
 
-@quantity("standard_error_reduction")
+@quantity("standard_error_reduction", gives=("value",))
 def standard_error_reduction(context: Context, parameter: str, small: str, large: str) -> Number:
     """Return by how much the standard error is smaller in one fit than in another, in percent.
 
@@ -82,32 +82,33 @@ def standard_error_reduction(context: Context, parameter: str, small: str, large
     return Number(100 * (1 - share), 100 * float(error))
 
 
-@quantity("likelihood_ratio_statistic")
+@quantity("likelihood_ratio_statistic", gives=("value",))
 def likelihood_ratio_statistic(context: Context, small: str, large: str = "main") -> Number:
     """Return twice the difference of the log-likelihoods; see `bridge.likelihood_ratio`."""
     return Number(_test(context, small, large).statistic)
 
 
-@quantity("likelihood_ratio_p")
+@quantity("likelihood_ratio_p", gives=("value",))
 def likelihood_ratio_p(context: Context, small: str, large: str = "main") -> Number:
     """Return the p of the likelihood ratio test, of a mixture where a variance is tested."""
     test = _test(context, small, large)
     return Number(test.p_value, note=test.distribution)
 
 
-@quantity("deviance")
-def deviance(context: Context, fit: str = "main") -> Number:
-    """Return minus twice the log-likelihood of a fit."""
-    return Number(context.result(fit).deviance)
+@quantity("deviance_of_fewer_rows", gives=("value",))
+def deviance_of_fewer_rows(context: Context, fewer: int, fit: str = "main") -> Number:
+    """Return minus twice the log-likelihood as software gives it that counts fewer constants.
 
+    Parameters
+    ----------
+    fewer : int
+        By how many rows the constant (N / 2) log(2 pi) is too short.
 
-@quantity("number_of_parameters")
-def number_of_parameters(context: Context, fit: str = "main") -> Number:
-    """Return how many parameters a fit by maximum likelihood estimates."""
-    result = context.result(fit)
-    if "n_parameters" not in result.ml:
-        raise NotAvailable(f"A {result.method} fit by {result.engine} counts no parameters.")
-    return Number(float(result.ml["n_parameters"]))
+    Notes
+    -----
+    -2 log L - k log(2 pi); HLM's has k = 1 with N rows. Ratios of likelihoods do not change.
+    """
+    return Number(context.result(fit).deviance - fewer * float(np.log(2 * np.pi)))
 
 
 def _test(context: Context, small: str, large: str) -> LikelihoodRatio:

@@ -27,6 +27,7 @@ _SUMMARIES: dict[str, Callable[[np.ndarray], Any]] = {
 }
 _NORMAL = float(stats.norm.ppf(0.975))
 #: What a group's mean or variance is compared with.
+_INTERCEPT = names.flat("gamma", names.INTERCEPT)
 _REFERENCES = ("average", "median")
 
 
@@ -40,6 +41,8 @@ class _Groups:
         The intercepts of the mean and of the log variance; zero where the model has none.
     fixed : the same
         w_j'delta.
+    intercept : (chain, draw) array or float
+        gamma_00.
     tau_u, tau_v : (chain, draw) arrays or floats
         Their variances.
     """
@@ -47,6 +50,7 @@ class _Groups:
     u: np.ndarray
     v: np.ndarray
     fixed: np.ndarray
+    intercept: Any
     tau_u: Any
     tau_v: Any
 
@@ -56,7 +60,7 @@ class _Groups:
         return np.exp(self.fixed + self.v)
 
 
-@quantity("group_icc")
+@quantity("group_icc", gives=("value",))
 def group_icc(context: Context, summary: str, fit: str = "main") -> Number:
     """Return the lowest, highest, mean or median intraclass correlation of the groups.
 
@@ -107,7 +111,7 @@ def average_icc(context: Context, at: str = "average", fit: str = "main") -> Num
     return of_draws(found) if np.ndim(found) else Number(float(found))
 
 
-@quantity("groups_that_differ")
+@quantity("groups_that_differ", gives=("value",))
 def groups_that_differ(
     context: Context, of: str, reference: str = "average", rule: str = "interval", fit: str = "main"
 ) -> Number:
@@ -116,36 +120,54 @@ def groups_that_differ(
     Parameters
     ----------
     of : {"mean", "variance"}
-        The group's u_j, or its log variance.
+        The group's mean beta_j = gamma_00 + u_j, or the log of its variance, w_j'delta + v_j.
     reference : {"average", "median"}
-        For a variance what it is compared with: the average exp(w_j'delta + tau_v00 / 2) or the
-        median exp(w_j'delta); of means both are zero.
-    rule : {"interval", "normal"}
+        For a variance what it is compared with: w_j'delta + tau_v00 / 2, the log of the average, or
+        w_j'delta, that of the median; for a mean it is gamma_00.
+    rule : {"interval", "normal", "line"}
         The equal-tailed 95% interval of the difference excludes zero; or the difference is above
-        1.96 posterior SDs (of maximum likelihood: standard errors, the parameters as known).
+        1.96 of its posterior SDs; or, as in a caterpillar plot with a line, the equal-tailed
+        interval of the group's own value excludes the estimated reference. Maximum likelihood has
+        one rule: 1.96 standard errors of the effect, the parameters as known.
 
     Notes
     -----
-    The difference of log variances is v_j - tau_v00 / 2, or v_j, in every draw.
+    With z_j the distance in SDs, of n effective draws, a decision turns over with the probability
+    p_j of a normal deviate beyond | |z_j| - 1.96 | / sqrt((1 + z_j^2 / 2) / n); the Monte Carlo
+    error is sqrt(sum_j p_j (1 - p_j)).
     """
     one_of(of, ("mean", "variance"), "of")
     one_of(reference, _REFERENCES, "reference")
-    one_of(rule, ("interval", "normal"), "rule")
+    one_of(rule, ("interval", "normal", "line"), "rule")
     result = _result(context, fit)
+    to_average = of == "variance" and reference == "average"
     if result.method != "posterior":
-        return _differ_by_errors(result, of, reference)
+        return _differ_by_errors(result, of, to_average)
     groups = _groups(context, fit)
-    shift = groups.tau_v / 2 if of == "variance" and reference == "average" else 0.0
-    d = (groups.u if of == "mean" else groups.v) - np.asarray(shift)[..., None]
-    if rule == "normal":
-        differ = np.abs(d.mean(axis=(0, 1))) > _NORMAL * d.std(axis=(0, 1), ddof=1)
+    shift = np.asarray(groups.tau_v)[..., None] / 2 if to_average else np.zeros((1, 1, 1))
+    away = (groups.u if of == "mean" else groups.v) - shift
+    if rule == "line":
+        # the group's own value less the posterior mean of the reference
+        level = shift + (groups.intercept[..., None] if of == "mean" else groups.fixed)
+        away = away + level - level.mean(axis=(0, 1))
+    return _count_beyond(away, "normal" if rule == "normal" else "quantiles")
+
+
+def _count_beyond(away: np.ndarray, interval: str) -> Number:
+    """Count the groups whose distances (chain, draw, J) are not about zero."""
+    mean, spread = away.mean(axis=(0, 1)), away.std(axis=(0, 1), ddof=1)
+    z = np.abs(mean) / spread
+    if interval == "normal":
+        differ = z > _NORMAL
     else:
-        lower, upper = np.quantile(d, [0.025, 0.975], axis=(0, 1))
+        lower, upper = np.quantile(away, [0.025, 0.975], axis=(0, 1))
         differ = (lower > 0) | (upper < 0)
-    return Number(float(differ.sum()))
+    size = [(s / of_draws(away[..., j]).mc_error) ** 2 for j, s in enumerate(spread)]
+    turned = stats.norm.sf(np.abs(z - _NORMAL) / np.sqrt((1 + z**2 / 2) / np.array(size)))
+    return Number(float(differ.sum()), float(np.sqrt((turned * (1 - turned)).sum())))
 
 
-@quantity("groups_with_positive_slope")
+@quantity("groups_with_positive_slope", gives=("value",))
 def groups_with_positive_slope(
     context: Context, coefficient: str, effect: str, fit: str = "main"
 ) -> Number:
@@ -201,6 +223,7 @@ def _of_posterior(result: Result, delta: list[str]) -> dict[str, Any]:
     posterior = posterior_of(result)
     known = draws_of(result, [*delta, *(_tau(effect[0]) for effect in result.effects)])
     found: dict[str, Any] = {"delta": np.stack([known[name] for name in delta], axis=-1)}
+    found["intercept"] = draws_of(result, [_INTERCEPT])[_INTERCEPT]
     for effect in result.effects:
         letter = effect[0]
         found[letter] = posterior[letter].values[..., 0]
@@ -211,6 +234,7 @@ def _of_posterior(result: Result, delta: list[str]) -> dict[str, Any]:
 def _at(result: Result, delta: list[str]) -> dict[str, Any]:
     table = result.group_effects
     found: dict[str, Any] = {"delta": np.array([result.estimate(name) for name in delta])}
+    found["intercept"] = result.estimate(_INTERCEPT)
     for effect in result.effects:
         own = table.loc[table["effect"] == effect, "estimate"]
         found[effect[0]] = own.to_numpy(dtype=float)
@@ -218,7 +242,7 @@ def _at(result: Result, delta: list[str]) -> dict[str, Any]:
     return found
 
 
-def _differ_by_errors(result: Result, of: str, reference: str) -> Number:
+def _differ_by_errors(result: Result, of: str, to_average: bool) -> Number:
     """Count by standard errors of the group effects, the parameters as known."""
     letter = "u" if of == "mean" else "v"
     table = result.group_effects[
@@ -226,9 +250,9 @@ def _differ_by_errors(result: Result, of: str, reference: str) -> Number:
     ]
     if table.empty or table["se"].isna().any():
         raise NotAvailable(f"{result.engine} gives no standard errors of these group effects.")
-    shift = result.estimate(_tau("v")) / 2 if (of, reference) == ("variance", "average") else 0.0
-    d = table["estimate"].to_numpy(dtype=float) - shift
-    return Number(float((np.abs(d) > _NORMAL * table["se"].to_numpy(dtype=float)).sum()))
+    shift = result.estimate(_tau("v")) / 2 if to_average else 0.0
+    away = table["estimate"].to_numpy(dtype=float) - shift
+    return Number(float((np.abs(away) > _NORMAL * table["se"].to_numpy(dtype=float)).sum()))
 
 
 def _tau(letter: str) -> str:

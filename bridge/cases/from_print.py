@@ -57,7 +57,11 @@ def interdecile(
 
 @quantity("width_of_deciles", gives=("value", "se"))
 def width_of_deciles(
-    context: Context, log_variance: str = "", effect: str = "", end: str = "centre", fit: str = "main"
+    context: Context,
+    log_variance: str = "",
+    effect: str = "",
+    end: str = "centre",
+    fit: str = "main",
 ) -> Number:
     """Return the distance between the 10th and the 90th percentile of a normal variable.
 
@@ -84,7 +88,9 @@ def width_of_deciles(
         spread = np.sqrt(known[tau]) if effect else 0.0
         return 2 * _DECILE * np.exp((known[log_variance] + _ENDS[end] * _DECILE * spread) / 2)
 
-    return evaluate(context, [each for each in (log_variance, effect and tau) if each], function, fit)
+    return evaluate(
+        context, [each for each in (log_variance, effect and tau) if each], function, fit
+    )
 
 
 @quantity("total_variance", gives=("value", "se"))

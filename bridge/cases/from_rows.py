@@ -61,5 +61,7 @@ def data_group_summary(context: Context, column: str, group: str, summary: str) 
 
 def _row(context: Context, row: int) -> int:
     if not 1 <= row <= len(context.data):
-        raise DataFileError(f"The case's data have rows 1 to {len(context.data)}, and no row {row}.")
+        raise DataFileError(
+            f"The case's data have rows 1 to {len(context.data)}, and no row {row}."
+        )
     return row - 1
