@@ -99,13 +99,14 @@ def _declared(case: PublishedTable, parameter: str, engines: tuple[str, ...]) ->
         return Rule(FIT_STATISTIC, str(table["statistic"]), fits, ("value",), columns, slow=slow)
     function = str(table["compute"])
     arguments = {key: value for key, value in table.items() if key not in _OWN}
-    # no fit is behind a function of the data, nor behind one that nobody runs on a fit
-    fits: tuple[str, ...] = () if is_of_data(function) else _fits_named(case, parameter, arguments)
     columns: tuple[str, ...] = (DATA,) if is_of_data(function) else engines
     if not is_of_data(function) and PRINT in case.engines:
         columns = (*columns, PRINT)
     if restricted:
         columns = tuple(restricted)
+    # no fit is behind what is computed from the data or from print alone
+    alone = all(engine_of(case, column) in (PRINT, DATA) for column in columns)
+    fits = () if alone else _fits_named(case, parameter, arguments)
     return Rule(FUNCTION, function, fits, gives(function), columns, arguments, slow)
 
 
