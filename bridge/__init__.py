@@ -13,12 +13,14 @@ from bridge.likelihood_ratio import likelihood_ratio
 from bridge.validate import validate
 
 if TYPE_CHECKING:
-    from bridge import datasets, errors, london
+    from bridge import datasets, errors, london, models
+    from bridge.group_fits import by_group
     from bridge.priors import Priors
     from bridge.published_tables import published
     from bridge.result import Result, load
     from bridge.sensitivity import prior_sensitivity
     from bridge.spec import ModelSpec
+    from bridge.spurious import spurious_precision
 
 __version__ = "0.1.0"
 
@@ -26,6 +28,7 @@ __all__ = [
     "ModelSpec",
     "Priors",
     "Result",
+    "by_group",
     "compare",
     "criteria",
     "criteria_difference",
@@ -35,8 +38,10 @@ __all__ = [
     "likelihood_ratio",
     "load",
     "london",
+    "models",
     "prior_sensitivity",
     "published",
+    "spurious_precision",
     "validate",
 ]
 
@@ -45,11 +50,13 @@ _LAZY = {
     "ModelSpec": "spec",
     "Priors": "priors",
     "Result": "result",
+    "by_group": "group_fits",
     "load": "result",
     "prior_sensitivity": "sensitivity",
     "published": "published_tables",
+    "spurious_precision": "spurious",
 }
-_MODULES = ("datasets", "errors", "london")
+_MODULES = ("datasets", "errors", "london", "models")
 
 
 def __getattr__(name: str) -> Any:

@@ -49,7 +49,7 @@ Chains = Annotated[int | None, typer.Option(help="Chains of a sampler.")]
 Draws = Annotated[int | None, typer.Option(help="Draws kept of each chain.")]
 Warmup = Annotated[int | None, typer.Option(help="Warm-up draws of each chain.")]
 Cores = Annotated[int | None, typer.Option(help="Chains run side by side.")]
-Method = Annotated[str | None, typer.Option(help="ML or REML, for lme4 and nlme.")]
+Method = Annotated[str | None, typer.Option(help="ML or REML, for lme4, nlme, ols and twostep.")]
 Backend = Annotated[str | None, typer.Option(help="auto, cmdstan or pystan, for stan.")]
 Starts = Annotated[str | None, typer.Option(help="near or dispersed, for stan and nuts.")]
 Formulation = Annotated[

@@ -63,7 +63,7 @@ def level2_functions(
         node = formula.parse(text).fixed
         _check_predictors(node, spec)
         of_rows = encoded(node)
-        _check_constant(node, of_rows, columns, grouping, str(spec.group))
+        check_constant(node, of_rows, columns, grouping, str(spec.group), "a level-2 function")
         first = np.unique(grouping.codes, return_index=True)[1]
         made[text] = replace(of_rows, matrix=of_rows.matrix[first])
     for key, text in texts.items():
@@ -172,14 +172,36 @@ def _check_predictors(node: formula.Node, spec: ModelSpec) -> None:
             )
 
 
-def _check_constant(
+def check_constant(
     node: formula.Node,
     encoded: Encoded,
     columns: Mapping[str, Column],
     grouping: Factor,
     group: str,
+    what: str,
 ) -> None:
-    """Refuse a predictor that varies within a group, naming the first group where it does."""
+    """Refuse a predictor that varies within a group, naming the first group where it does.
+
+    Parameters
+    ----------
+    node : Node
+        The algebra of the predictors.
+    encoded : Encoded
+        Its columns over the N rows.
+    columns : mapping of str to array or Factor
+        What these are made of, (N,) each.
+    grouping : Factor
+        The group of every row.
+    group : str
+        The grouping column.
+    what : str
+        What needs such predictors, for the message.
+
+    Raises
+    ------
+    DataError
+        Naming the predictor and the group.
+    """
     atoms = formula.atoms(node)
     for name in dict.fromkeys(n for piece in encoded.pieces for n, _ in piece):
         where = varying_groups(columns[name], grouping.codes)
@@ -191,7 +213,7 @@ def _check_constant(
             atom = next(a for a in atoms if f"{name}[".startswith(f"{formula.text(a)}["))
             hint = f", such as cvar({formula.predictors(atom)[0]}, {group})"
         raise DataError(
-            f"{name} varies within {group} {grouping.levels[where[0]]}; a level-2 function needs "
+            f"{name} varies within {group} {grouping.levels[where[0]]}; {what} needs "
             f"predictors that are constant within groups{hint}."
         )
 

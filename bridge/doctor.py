@@ -22,8 +22,9 @@ R_PACKAGES = {
     "brms": ("brms", "rstan", "jsonlite"),
 }
 RPY2 = ("rpy2", "rpy2-rinterface", "rpy2-robjects")
-NUTS = ("nutpie", "numba")
-ENGINES = ("agq", *R_PACKAGES, "twostep", "stan", "nuts", "fake")
+#: Libraries that come with this package, of the engines that stand on one.
+LIBRARIES = {"ols": ("statsmodels",), "nuts": ("nutpie", "numba")}
+ENGINES = ("agq", *R_PACKAGES, "ols", "twostep", "stan", "nuts", "fake")
 
 _PIP_R = 'pip install "mlm-bridge[r]"'
 _PIP_STAN = 'pip install "mlm-bridge[stan]"'
@@ -83,7 +84,8 @@ def check(timeout: float = 30.0) -> list[EngineStatus]:
     agq, two_step, fake = (
         EngineStatus(engine, ready=True, versions=own) for engine in ("agq", "twostep", "fake")
     )
-    return [agq, *statuses, two_step, _stan_engine(), _nuts_engine(), fake]
+    ols, nuts = (_python_engine(engine) for engine in LIBRARIES)
+    return [agq, *statuses, ols, two_step, _stan_engine(), nuts, fake]
 
 
 def own_version() -> str:
@@ -192,12 +194,12 @@ def _stan_engine() -> EngineStatus:
     )
 
 
-def _nuts_engine() -> EngineStatus:
-    """Return the status of nuts: nutpie and Numba, which come with this package."""
-    versions = {name: _version(name) for name in NUTS}
+def _python_engine(engine: str) -> EngineStatus:
+    """Return the status of an engine on libraries that come with this package."""
+    versions = {name: _version(name) for name in LIBRARIES[engine]}
     lacking = [name for name, version in versions.items() if version is None]
     return EngineStatus(
-        "nuts",
+        engine,
         ready=not lacking,
         versions={name: version for name, version in versions.items() if version},
         missing=f"{' and '.join(lacking)} not installed" if lacking else "",

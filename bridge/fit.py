@@ -56,7 +56,7 @@ def fit(
         The model.
     data : pandas.DataFrame
         The data; rows with missing values in a column the model reads are dropped and counted.
-    engine : {"agq", "lme4", "nlme", "twostep", "brms", "stan", "nuts", "fake"}
+    engine : {"agq", "lme4", "nlme", "ols", "twostep", "brms", "stan", "nuts", "fake"}
         Who fits it; by default maximum likelihood by adaptive quadrature, in Python alone.
     progress : bool or callable, optional
         Whether to show a progress bar (by default on a terminal), or a function of the share
@@ -64,16 +64,17 @@ def fit(
     **options
         Of the engine: ``nodes`` (odd; quadrature nodes in each dimension), ``intervals`` ("wald",
         the default, or "profile") and ``robust`` (cluster-robust standard errors) for agq;
-        ``method`` ("ML", the default, or "REML") for lme4, nlme and twostep, which
-        also has ``weights`` and ``correction``; ``chains``, ``draws``, ``warmup`` (counted per
-        chain), ``seed``, ``cores``, ``adapt_delta``, ``max_treedepth`` for brms, stan and nuts, and
-        ``include`` for what idata shall hold besides ("log_likelihood" of each row given the
-        group effects, "marginal_log_likelihood" of each group, its effects integrated out,
-        "posterior_predictive", "log_prior"); for stan and nuts ``formulation`` ("auto",
-        "informed", "noncentred"; for stan "centred", for nuts a mapping from effects to these) and
-        ``starts`` ("near" estimates of two regressions, the default, or "dispersed", far apart, to
-        see whether chains meet); ``draws_to``, a folder that draws are written into as they
-        come; for stan ``backend``; ``timeout`` in seconds for all but twostep.
+        ``method`` ("ML", the default, or "REML") for lme4, nlme, ols (where "REML" gives what R's
+        ``lm`` prints) and twostep, which also has ``weights`` and ``correction``; ``chains``,
+        ``draws``, ``warmup`` (counted per chain), ``seed``, ``cores``, ``adapt_delta``,
+        ``max_treedepth`` for brms, stan and nuts, and ``include`` for what idata shall hold besides
+        ("log_likelihood" of each row given the group effects, "marginal_log_likelihood" of each
+        group, its effects integrated out, "posterior_predictive", "log_prior"); for stan and nuts
+        ``formulation`` ("auto", "informed", "noncentred"; for stan "centred", for nuts a mapping
+        from effects to these) and ``starts`` ("near" estimates of two regressions, the default, or
+        "dispersed", far apart, to see whether chains meet); ``draws_to``, a folder that draws are
+        written into as they come; for stan ``backend``; ``timeout`` in seconds for all but ols and
+        twostep.
 
     Returns
     -------

@@ -135,6 +135,23 @@ def make_test(
     return _of_bootstrap((small, large), statistic, found, (*reason, *notes))
 
 
+def why_bootstrap(small: Result, large: Result) -> str:
+    """Say why the test of two nested fits takes a bootstrap.
+
+    Parameters
+    ----------
+    small, large : Result
+        The two fits, the smaller model first.
+
+    Returns
+    -------
+    str
+        Words that follow "because"; empty where the distribution of the statistic is known.
+    """
+    designs = design_of(small), design_of(large)
+    return _why_bootstrap(small, designs[0], added(*designs))
+
+
 def _statistic(small: Result, large: Result) -> float:
     gap = large.loglik - small.loglik
     if gap < -HIGHER:

@@ -60,6 +60,7 @@ RULES: dict[str, tuple[ScaleRule, ...]] = {
     "brms": (ScaleRule("log SD", 2.0, "SD"),),
     "nlme": (ScaleRule("log SD", 2.0, "variance"),),
     "lme4": (ScaleRule("SD", 2.0, "variance"),),
+    "ols": (ScaleRule("log variance", 1.0, "variance"),),
     "twostep": (ScaleRule("log variance", 1.0, "variance"),),
     "agq": (ScaleRule("log variance", 1.0, "variance"),),
     "stan": (ScaleRule("log variance", 1.0, "SD"),),

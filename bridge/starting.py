@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridge import by_group, two_step
+from bridge import group_sums, two_step
 from bridge.design import Design
 from bridge.errors import DataError
 
@@ -180,8 +180,8 @@ def _effects(
         return np.zeros((0, J)), np.zeros(0)
     size = column_size(D)
     unit = D / size  # so that one scale fits all columns
-    squares = by_group.products(unit, unit, group, J) / noise
-    towards = by_group.products(unit, left[:, None], group, J)[:, :, 0] / noise
+    squares = group_sums.products(unit, unit, group, J) / noise
+    towards = group_sums.products(unit, left[:, None], group, J)[:, :, 0] / noise
     variance = np.full(q, max(0.2 * float(np.var(left)), least**2))
     effects = np.zeros((J, q))
     for _ in range(_ROUNDS):

@@ -81,8 +81,12 @@ def summary_text(result: Result) -> str:
 
 
 def _named(where: list[str], result: Result) -> str:
-    everything = len(where) > 1 and len(where) == len(result.estimates)
-    return "all estimates" if everything else ", ".join(where)
+    if len(where) > 1 and len(where) == len(result.estimates):
+        return "all estimates"
+    mean = result.estimates.loc[result.estimates["component"] == "mean", "parameter"]
+    if len(where) > 1 and where == list(mean):
+        return "all gamma"
+    return ", ".join(where)
 
 
 def _cell(name: str, value: Any) -> str:

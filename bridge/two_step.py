@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridge import by_group
+from bridge import group_sums
 from bridge.design import Design
 from bridge.errors import DataError
 from bridge.two_step_mean import MeanStep, mean_step
@@ -208,9 +208,9 @@ def _cross_moment(
     whole = groups.used & (np.bincount(design.group, minlength=J) - groups.df == a)
     if not whole.any():
         return np.zeros(a), np.full(a, np.nan)
-    zz = by_group.products(design.Z, design.Z, design.group, J)[whole]
+    zz = group_sums.products(design.Z, design.Z, design.group, J)[whole]
     r = design.y - design.mean.matrix @ mean.gamma
-    zr = by_group.sums(design.Z * r[:, None], design.group, J)[whole]
+    zr = group_sums.sums(design.Z * r[:, None], design.group, J)[whole]
     inverse = np.linalg.pinv(zz, hermitian=True)
     u = np.einsum("jab,jb->ja", inverse, zr)
     errors = np.diagonal(inverse, axis1=1, axis2=2) * np.exp(log_variance[whole])[:, None]
@@ -250,9 +250,9 @@ def _effects(
     w = np.exp(-log_variance)
     precision, towards = np.zeros((J, q, q)), np.zeros((J, q))
     r = design.y - design.mean.matrix @ mean.gamma
-    zz = by_group.products(design.Z, design.Z, design.group, J)
+    zz = group_sums.products(design.Z, design.Z, design.group, J)
     precision[:, :a, :a] = w[:, None, None] * zz
-    towards[:, :a] = w[:, None] * by_group.sums(design.Z * r[:, None], design.group, J)
+    towards[:, :a] = w[:, None] * group_sums.sums(design.Z * r[:, None], design.group, J)
     if q > a:
         precision[:, a, a] = 1 / groups.known
         towards[:, a] = raw_v / groups.known

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge import by_group
+from bridge import group_sums
 from bridge.design import Design
 
 _SMALL = 0.05  # of a typical level-1 SD
@@ -58,10 +58,12 @@ class _Profile:
         zq, self.rz = _orthogonal(design.Z, block)
         self.offset = Q.T @ design.y
         y = ((design.y - Q @ self.offset) / scale)[:, None]
-        self.zz, self.zx, self.zy = (by_group.products(zq, other, group, J) for other in (zq, Q, y))
-        self.xx = by_group.products(Q, Q, group, J)
-        self.xy = by_group.products(Q, y, group, J)[:, :, 0]
-        self.yy = by_group.sums(y[:, 0] ** 2, group, J)
+        self.zz, self.zx, self.zy = (
+            group_sums.products(zq, other, group, J) for other in (zq, Q, y)
+        )
+        self.xx = group_sums.products(Q, Q, group, J)
+        self.xy = group_sums.products(Q, y, group, J)[:, :, 0]
+        self.yy = group_sums.sums(y[:, 0] ** 2, group, J)
         size = len(block)
         self.pairs = [(a, b) for b in range(size) for a in range(b + 1) if block[a] == block[b]]
 

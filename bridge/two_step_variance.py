@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridge import by_group
+from bridge import group_sums
 from bridge.design import Design
 
 _DEPENDENT = 1e-7  # the share of a column, or of the outcome's SD, below which it is rounding
@@ -91,7 +91,7 @@ def log_variances(design: Design, correction: str = "exact") -> LogVariances:
     left = left[:, np.linalg.norm(left, axis=0) > _DEPENDENT]
     e = y - left @ np.linalg.lstsq(left, y, rcond=_DEPENDENT)[0] if left.size else y
     df = np.bincount(group, minlength=J) - rank
-    s2 = by_group.sums(e**2, group, J) / np.maximum(df, 1)
+    s2 = group_sums.sums(e**2, group, J) / np.maximum(df, 1)
     used = (df >= 1) & (s2 > (_DEPENDENT * design.y.std()) ** 2)
     d, known = np.full(J, np.nan), np.full(J, np.inf)
     f = df[used] / 1.0
@@ -112,11 +112,11 @@ def _basis(Z: np.ndarray, group: np.ndarray, J: int) -> tuple[np.ndarray, np.nda
     basis = np.zeros_like(Z)
     rank = np.zeros(J, dtype=np.int64)
     for k in range(Z.shape[1]):
-        before = np.sqrt(by_group.sums(Z[:, k] ** 2, group, J))
+        before = np.sqrt(group_sums.sums(Z[:, k] ** 2, group, J))
         column = Z[:, k : k + 1]
         for _ in range(2):
             column = _project(column, basis[:, :k], group, J)
-        norm = np.sqrt(by_group.sums(column[:, 0] ** 2, group, J))
+        norm = np.sqrt(group_sums.sums(column[:, 0] ** 2, group, J))
         new = norm > _DEPENDENT * before
         basis[:, k] = column[:, 0] * np.where(new, 1 / np.where(new, norm, 1.0), 0.0)[group]
         rank += new
@@ -127,7 +127,7 @@ def _project(values: np.ndarray, basis: np.ndarray, group: np.ndarray, J: int) -
     """Return columns less their projection on a basis within groups."""
     left = np.array(values, dtype=float)
     for q in basis.T:
-        left -= q[:, None] * by_group.sums(q[:, None] * left, group, J)[group]
+        left -= q[:, None] * group_sums.sums(q[:, None] * left, group, J)[group]
     return left
 
 

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from bridge.engines.base import Progress
     from bridge.published_tables import PublishedTable
-    from bridge.validation import Validation
     from bridge.validate_run import Job
+    from bridge.validation import Validation
 
 
 def validate(

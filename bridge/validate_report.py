@@ -201,9 +201,9 @@ def apart(judged: Judged) -> str:
     """Say how far a number is from print, in posterior SDs and Monte Carlo errors."""
     parts = []
     if math.isfinite(judged.in_sds):
-        parts.append(f"{judged.in_sds:+.2f} SD")
+        parts.append(f"{judged.in_sds:+.2g} SD")
     if math.isfinite(judged.in_mc_errors):
-        parts.append(f"{judged.in_mc_errors:+.1f} MCSE")
+        parts.append(f"{judged.in_mc_errors:+.2g} MCSE")
     return ", ".join(parts)
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +106,11 @@ def make_jobs(
             if quick and (engine not in QUICK or table.get("slow")):
                 continue
             options = {key: value for key, value in table.items() if key not in ENGINE_KEYS}
-            job = Job(case.name, column, engine, options, quick)
-            if not fits_of(case, job) and not _computes(case, job):
-                continue
-            key = _key(case, job, versions.get(engine, {}))
-            found.append(Job(case.name, column, engine, options, quick, key))
+            # a column without slow numbers is the same, quick or not
+            job = Job(case.name, column, engine, options)
+            job = replace(job, quick=quick and any(r.slow for r in _rules(case, job).values()))
+            if _rules(case, job):
+                found.append(replace(job, key=_key(case, job, versions.get(engine, {}))))
     return found
 
 
@@ -122,10 +122,6 @@ def _rules(case: PublishedTable, job: Job) -> dict[str, Rule]:
         for parameter, rule in rules.items()
         if job.column in rule.columns and not (job.quick and rule.slow)
     }
-
-
-def _computes(case: PublishedTable, job: Job) -> bool:
-    return bool(_rules(case, job))
 
 
 def fits_of(case: PublishedTable, job: Job) -> list[str]:
@@ -145,13 +141,12 @@ def _key(case: PublishedTable, job: Job, versions: Mapping[str, str]) -> str:
     rows = case.frame[case.frame["parameter"].isin(list(rules))]
     # functions may read what is printed; a plain estimate does not depend on it
     read = any(rule.kind == FUNCTION for rule in rules.values())
+    names = fits_of(case, job)
     parts = {
         "format": FORMAT,
         "bridge": __version__,
         "versions": dict(versions),
-        "models": {
-            name: engine_spec(case, job.column, name).to_toml() for name in fits_of(case, job)
-        },
+        "models": {name: engine_spec(case, job.column, name).to_toml() for name in names},
         "data": [case.data, case.rows, case.simulate, case.settings, _data_digest(case)],
         "engine": [job.engine, dict(job.options), job.quick],
         "rules": {name: repr(rule) for name, rule in rules.items()},

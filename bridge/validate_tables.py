@@ -1,4 +1,4 @@
-"""What a validation found, case by case: each printed number, its columns and their states; pure."""
+"""What a validation found, case by case: each printed number, its columns, its state; pure."""
 
 from __future__ import annotations
 

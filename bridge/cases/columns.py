@@ -126,7 +126,8 @@ def _of_parameter(rule: Rule, context: Context, parameter: str, statistic: str) 
     if rows.empty:
         raise NotAvailable(f"{result.engine} gives no '{rule.name}'.")
     row = rows.iloc[0].to_dict()
-    sd = _number(row["se"])
+    # a ratio or a probability is not counted in standard errors
+    sd = _number(row["se"]) if statistic not in ("z", "t", "p") else float("nan")
     value, error = _statistic(result, rule.name, row, statistic)
     return Cell(
         parameter,
@@ -227,6 +228,8 @@ def _of_number(number: Number, statistic: str) -> tuple[float, float]:
     value = getattr(number, key, None)
     if value is None:
         raise NotAvailable(f"Here it has no {statistic}.")
+    if key == "se" and number.se_error is not None:
+        return float(value), number.se_error
     return float(value), number.mc_error * error_factor(statistic)
 
 

@@ -1,9 +1,9 @@
-"""Numbers that are listed in print: cells of the data, and numbers of rows."""
+"""Numbers of single rows and groups that print lists."""
 
 from __future__ import annotations
 
 from bridge import datasets
-from bridge.cases.checks import column_of
+from bridge.cases.checks import column_of, one_of
 from bridge.cases.numbers import Context, Number, quantity
 from bridge.errors import DataFileError
 
@@ -41,6 +41,22 @@ def row_of_all_data(context: Context, row: int) -> Number:
     before = int((school.iloc[:here] == school.iloc[here]).sum())
     found = everything.index[everything["school"] == school.iloc[here]]
     return Number(float(found[before] + 1))
+
+
+@quantity("data_group_summary", gives=("value",), of="data")
+def data_group_summary(context: Context, column: str, group: str, summary: str) -> Number:
+    """Return the mean over groups, all equal, of a column's mean or variance in each.
+
+    Parameters
+    ----------
+    column, group : str
+        Of what, and by which column.
+    summary : {"mean", "variance"}
+        The variance divides by n_j - 1.
+    """
+    one_of(summary, ("mean", "variance"), "summary")
+    grouped = column_of(context.data, column).groupby(column_of(context.data, group))
+    return Number(float((grouped.mean() if summary == "mean" else grouped.var()).mean()))
 
 
 def _row(context: Context, row: int) -> int:

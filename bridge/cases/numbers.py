@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,9 @@ class Number:
         Its 95% interval, where the function gives one.
     p : float or None
         Its p-value, where the function gives one.
+    se_error : float or None
+        The Monte Carlo error of ``se``; None where it is that of an SD of draws whose mean has
+        ``mc_error``.
     """
 
     value: float
@@ -56,6 +60,7 @@ class Number:
     lower: float | None = None
     upper: float | None = None
     p: float | None = None
+    se_error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,7 @@ def simulator(
     return register
 
 
+@cache
 def _load() -> None:
     """Import the modules of this package that register functions."""
     import bridge.cases as package

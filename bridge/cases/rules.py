@@ -79,14 +79,15 @@ def rule_of(case: PublishedTable, parameter: str) -> Rule:
     """
     engines = tuple(c for c in columns_of(case) if engine_of(case, c) not in (PRINT, DATA))
     if parameter in case.quantities:
-        return _declared(case, case.quantities[parameter], engines)
+        return _declared(case, parameter, engines)
     if parameter in FIT_STATISTICS:
         return Rule(FIT_STATISTIC, parameter, (MAIN,), ("value",), engines)
     return Rule(PARAMETER, parameter, (MAIN,), OF_PARAMETER, engines)
 
 
-def _declared(case: PublishedTable, table: Mapping[str, Any], engines: tuple[str, ...]) -> Rule:
+def _declared(case: PublishedTable, parameter: str, engines: tuple[str, ...]) -> Rule:
     """Return the rule of a table [quantities."<name>"]."""
+    table = case.quantities[parameter]
     slow = bool(table.get("slow", False))
     restricted = table.get("engines")
     if "compute" not in table:
@@ -99,8 +100,8 @@ def _declared(case: PublishedTable, table: Mapping[str, Any], engines: tuple[str
     function = str(table["compute"])
     arguments = {key: value for key, value in table.items() if key not in _OWN}
     # no fit is behind a function of the data, nor behind one that nobody runs on a fit
-    fits = () if is_of_data(function) else _fits_named(case, arguments)
-    columns = (DATA,) if is_of_data(function) else engines
+    fits: tuple[str, ...] = () if is_of_data(function) else _fits_named(case, parameter, arguments)
+    columns: tuple[str, ...] = (DATA,) if is_of_data(function) else engines
     if not is_of_data(function) and PRINT in case.engines:
         columns = (*columns, PRINT)
     if restricted:
@@ -108,7 +109,9 @@ def _declared(case: PublishedTable, table: Mapping[str, Any], engines: tuple[str
     return Rule(FUNCTION, function, fits, gives(function), columns, arguments, slow)
 
 
-def _fits_named(case: PublishedTable, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+def _fits_named(
+    case: PublishedTable, own: str, arguments: Mapping[str, Any]
+) -> tuple[str, ...]:
     """Return the fits that arguments name, also by another quantity.
 
     The main one is among them where no `fit`, `fits` or other quantity is given.
@@ -118,7 +121,8 @@ def _fits_named(case: PublishedTable, arguments: Mapping[str, Any]) -> tuple[str
     for value in arguments.values():
         several = value if isinstance(value, list) else [value]
         words += [each for each in several if isinstance(each, str)]
-    of_others = [word for word in words if word in case.quantities]
+    # a quantity may have the name of the parameter that it is of
+    of_others = [word for word in words if word in case.quantities and word != own]
     named = [word for word in words if word in models]
     for other in of_others:
         named += rule_of(case, other).fits

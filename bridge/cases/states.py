@@ -130,6 +130,8 @@ def reason(case: PublishedTable, parameter: str, statistic: str) -> str:
 
 def _spread(case: PublishedTable, row: Mapping[str, Any], cell: Cell) -> float | None:
     """Return the SD that distances are counted in: print's own, else the engine's."""
+    if row["statistic"] in ("z", "t", "p"):
+        return None
     same = case.frame[case.frame["parameter"] == row["parameter"]]
     printed = same.loc[same["statistic"].isin(list(SPREADS)), "value"]
     if len(printed):

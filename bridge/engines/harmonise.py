@@ -15,9 +15,15 @@ from bridge.design import Design
 from bridge.engines.base import Plan, RawFit
 from bridge.pointwise import obs_labels
 from bridge.result import Result, describe, scale_map
+from bridge.spec import ModelSpec
 
 Z95 = 1.959963984540054
 _TEXT = "object"
+_SPURIOUS = (
+    "The variance function has predictors and no random effect, so that the standard errors of "
+    "delta may be too small (spurious precision); bridge.spurious_precision(spec, data) shows how "
+    "they change with one."
+)
 
 
 def parameter_table(design: Design) -> list[tuple[str, str, str]]:
@@ -155,7 +161,7 @@ def make_result(
     warnings: tuple[str, ...],
     **more: Any,
 ) -> Result:
-    """Put a result together; dropped rows become a warning, settings and versions attributes."""
+    """Put a result together; what holds of every engine becomes a warning of it."""
     design = plan.design
     if design.dropped_rows:
         said = (
@@ -163,6 +169,8 @@ def make_result(
             "engine."
         )
         warnings = (said, *warnings)
+    if _may_be_spurious(design.spec):
+        warnings = (*warnings, _SPURIOUS)
     seed = plan.options.get("seed")
     attrs = describe(
         {
@@ -197,3 +205,10 @@ def make_result(
         level2_terms=level2_terms(design),
         **more,
     )
+
+
+def _may_be_spurious(spec: ModelSpec) -> bool:
+    """Tell whether groups vary about the variance function in no other way than by predictors."""
+    variance = spec.variance_formula
+    varies = variance.random or spec.association is not None
+    return spec.group is not None and str(variance) != "~ 1" and not varies

@@ -83,6 +83,9 @@ ENGINES: dict[str, Entry] = {
         "ML, REML",
         frozenset({"mean_effects", "variance_predictors"}),
     ),
+    "ols": Entry(
+        "bridge.engines.ols:Ols", "Python alone", "ML, REML", frozenset({"no_mean_effects"})
+    ),
     "twostep": Entry(
         "bridge.engines.twostep:Twostep",
         "Python alone",

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge import by_group
+from bridge import group_sums
 from bridge.engines.stan_rows import fold
 
 # What a group says less of than this share of its largest is rounding.
@@ -86,8 +86,8 @@ def information(data: Mapping[str, Any], start: Mapping[str, np.ndarray]) -> dic
         (np.arange(qu, len(start["sd"])), A, np.full(len(D), 0.5), response),
     ):
         if len(own):
-            K = by_group.products(design * weight[:, None], design, group, J)
-            h = by_group.products(design * weight[:, None], outcome[:, None], group, J)[:, :, 0]
+            K = group_sums.products(design * weight[:, None], design, group, J)
+            h = group_sums.products(design * weight[:, None], outcome[:, None], group, J)[:, :, 0]
             found["weight"][own], found["toward"][own], tie = in_turn(K, h)
             found["tie"][np.ix_(own, own)] = tie
     return found

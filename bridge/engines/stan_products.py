@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge import by_group
+from bridge import group_sums
 from bridge.design import Design
 from bridge.engines.stan_rows import ROWS, fixed_parts, fold
 from bridge.engines.stan_values import innovations
@@ -51,7 +51,7 @@ def product_data(design: Design) -> dict[str, Any]:
     p = X.shape[1]
 
     def sums(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        return by_group.products(left, right, group, J)
+        return group_sums.products(left, right, group, J)
 
     first = np.zeros(J, dtype=int)
     first[group[::-1]] = np.arange(len(group))[::-1]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridge import by_group
+from bridge import group_sums
 
 _ALIKE = 1e-10  # of a column's largest value
 
@@ -74,7 +74,7 @@ def fold(X: np.ndarray, Z: np.ndarray, group: np.ndarray, J: int) -> Folded:
     taken = np.zeros(X.shape[1], dtype=bool)
     for a, z in enumerate(Z.T):
         size = np.bincount(group, weights=z**2, minlength=J)
-        constant = by_group.sums(X * z[:, None], group, J) / np.where(size > 0, size, 1)[:, None]
+        constant = group_sums.sums(X * z[:, None], group, J) / np.where(size > 0, size, 1)[:, None]
         away = np.abs(X - constant[group] * z[:, None]).max(axis=0, initial=0.0)
         fits = (away <= _ALIKE * np.abs(X).max(axis=0, initial=0.0)) & ~taken
         for t in np.flatnonzero(fits):
@@ -103,7 +103,7 @@ def _least_squares(X: np.ndarray, Z: np.ndarray, group: np.ndarray, J: int) -> n
     """Return for each group the coefficients (J, q, r) of columns of X on those of Z."""
     size = np.sqrt(np.mean(Z**2, axis=0))
     unit = Z / np.where(size > 0, size, 1.0)
-    inverse = np.linalg.pinv(by_group.products(unit, unit, group, J), rcond=1e-8, hermitian=True)
-    shares: np.ndarray = inverse @ by_group.products(unit, X, group, J)
+    inverse = np.linalg.pinv(group_sums.products(unit, unit, group, J), rcond=1e-8, hermitian=True)
+    shares: np.ndarray = inverse @ group_sums.products(unit, X, group, J)
     shares /= np.where(size > 0, size, 1.0)[:, None]
     return shares

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bridge import by_group
+from bridge import group_sums
 from bridge.nuts.arrays import Arrays
 
 
@@ -34,7 +34,9 @@ def conditional(D: np.ndarray, w: np.ndarray, T: np.ndarray, arrays: Arrays) -> 
     # whitened: T^-1 need not be well conditioned
     factor = np.linalg.cholesky(T)
     white = (D @ factor) * np.sqrt(w)[:, None]
-    inside = np.linalg.inv(np.eye(len(T)) + by_group.products(white, white, arrays.group, arrays.J))
+    inside = np.linalg.inv(
+        np.eye(len(T)) + group_sums.products(white, white, arrays.group, arrays.J)
+    )
     found: np.ndarray = factor @ inside @ factor.T
     return found
 
@@ -64,7 +66,7 @@ def coefficient_factor(
     size = np.where(size > 0, size, 1.0)
     unit = X / size
     spread = conditional(D, w, T, arrays)
-    across = by_group.products(D * w[:, None], unit, arrays.group, arrays.J)
+    across = group_sums.products(D * w[:, None], unit, arrays.group, arrays.J)
     precision = (unit * w[:, None]).T @ unit
     precision -= np.einsum("jap,jab,jbr->pr", across, spread, across)
     values, vectors = np.linalg.eigh(0.5 * (precision + precision.T))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bridge import by_group
+from bridge import group_sums
 from bridge.nuts.arrays import Arrays
 from bridge.nuts.folding import Folded
 from bridge.nuts.problem import Cells, Rows
@@ -100,9 +100,9 @@ def cells_of(
     return Cells(
         start=_starts(a.group[first], a.J),
         size=np.bincount(cell, minlength=K).astype(float),
-        rr=by_group.products(r, r, cell, K)[:, 0, 0],
-        t=by_group.products(D, r, cell, K)[:, :, 0].T,
-        G=np.moveaxis(by_group.products(D, D, cell, K), 0, -1),
+        rr=group_sums.products(r, r, cell, K)[:, 0, 0],
+        t=group_sums.products(D, r, cell, K)[:, :, 0].T,
+        G=np.moveaxis(group_sums.products(D, D, cell, K), 0, -1),
         A=a.A[first].T,
         W=variance.left[first].T,
         x_term=mean.rest,

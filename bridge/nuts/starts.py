@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bridge import by_group, starting
+from bridge import group_sums, starting
 from bridge.design import Design
 from bridge.nuts.arrays import Arrays
 from bridge.nuts.information import conditional
@@ -77,14 +77,14 @@ def completed(
     u, _ = _mean_effects(a, weight, residual, T_u)
 
     information = np.zeros((a.J, len(covariance), len(covariance)))
-    information[:, :qu, :qu] = by_group.products(a.Z * weight[:, None], a.Z, a.group, a.J)
-    K = 0.5 * by_group.products(a.A, a.A, a.group, a.J)
+    information[:, :qu, :qu] = group_sums.products(a.Z * weight[:, None], a.Z, a.group, a.J)
+    K = 0.5 * group_sums.products(a.A, a.A, a.group, a.J)
     information[:, qu:, qu:] = K
     ratio = np.minimum(weight * (left**2 + unknown), 1e6)
-    score = 0.5 * by_group.sums(a.A * (ratio - 1)[:, None], a.group, a.J)
+    score = 0.5 * group_sums.sums(a.A * (ratio - 1)[:, None], a.group, a.J)
     pull = np.hstack(
         [
-            by_group.sums(a.Z * (weight * residual)[:, None], a.group, a.J),
+            group_sums.sums(a.Z * (weight * residual)[:, None], a.group, a.J),
             np.einsum("jab,jb->ja", K, v) + score,
         ]
     )
@@ -104,7 +104,7 @@ def _mean_effects(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return conditional means (J, qu) and covariances (J, qu, qu) of u."""
     spread = conditional(a.Z, weight, T, a)
-    score = by_group.sums(a.Z * (weight * residual)[:, None], a.group, a.J)
+    score = group_sums.sums(a.Z * (weight * residual)[:, None], a.group, a.J)
     return np.einsum("jab,jb->ja", spread, score), spread
 
 
@@ -112,6 +112,6 @@ def _variance_effects(a: Arrays, ratio: np.ndarray, T: np.ndarray) -> np.ndarray
     """Return conditional means of v (J, qv) from squares over their variance without v."""
     logs = np.log(np.maximum(ratio, 1e-12)) + _LOG_CHI2
     share = np.full(len(logs), _LOG_CHI2_INFORMATION)
-    score = by_group.sums(a.A * (share * logs)[:, None], a.group, a.J)
+    score = group_sums.sums(a.A * (share * logs)[:, None], a.group, a.J)
     found: np.ndarray = np.einsum("jab,jb->ja", conditional(a.A, share, T, a), score)
     return found

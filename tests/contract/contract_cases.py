@@ -23,13 +23,14 @@ MODELS: dict[str, tuple[str, str]] = {
     "agq": _RANDOM,
     "lme4": ("score ~ 1 + x + f + (1 + x | school)", "~ 1"),
     "nlme": ("score ~ 1 + x + f + (1 + x | school)", "~ 1 + f + x"),
+    "ols": ("score ~ 1 + x + f", "~ 1"),
     "twostep": (_RANDOM[0], "~ 1 + cvar(x, school) + (1 | s | school)"),
     "brms": _RANDOM,
     "stan": _RANDOM,
     "nuts": _RANDOM,
     "fake": _RANDOM,
 }
-ML = ("agq", "lme4", "nlme")
+ML = ("agq", "lme4", "nlme", "ols")
 #: Engines that give estimates and no draws.
 POINTS = (*ML, "twostep")
 

@@ -28,6 +28,8 @@ from bridge.result import Result
 ENGINES = list(registry.ENGINES)
 ML = cases.ML
 METHODS = {**dict.fromkeys(ML, "ML"), "twostep": "two-step"}
+#: Engines of models with group effects; the spec of the other has no groups at all.
+GROUPED = [name for name in ENGINES if name != "ols"]
 SAMPLERS = [name for name in ENGINES if name not in cases.POINTS]
 COLUMNS = ["parameter", "component", "scale", "estimate", "se", "lower", "upper"]
 DIAGNOSTICS = ["ess_bulk", "ess_tail", "r_hat", "mcse"]
@@ -52,6 +54,7 @@ PARAMETERS = {
     "agq": [*GAMMA, "delta[Intercept]", "delta[x]", *LEVEL2_UV],
     "lme4": [*GAMMA, "delta[Intercept]", *LEVEL2_U],
     "nlme": [*GAMMA, "delta[Intercept]", "delta[f[high]]", "delta[x]", *LEVEL2_U],
+    "ols": [*GAMMA, "delta[Intercept]"],
     "twostep": [*GAMMA, "delta[Intercept]", "delta[cvar(x, school)]", *LEVEL2_UV],
     **{name: [*GAMMA, "delta[Intercept]", "delta[x]", *LEVEL2_UV] for name in SAMPLERS},
 }
@@ -79,6 +82,8 @@ def answered(engine: str) -> tuple[Plan, RawFit, Result]:
 
 
 def effects_of(engine: str) -> list[str]:
+    if engine not in GROUPED:
+        return []
     return [*U, "v:Intercept"] if LEVEL2_UV[-1] in PARAMETERS[engine] else U
 
 
@@ -123,13 +128,13 @@ def test_variances_are_positive_and_correlations_within_one(engine: str) -> None
     assert (np.diag(matrix) > 0).all()
     rho = result.estimates[result.estimates["parameter"].str.startswith("rho")]["estimate"]
     assert (rho.astype(float).abs() < 1).all()
-    if engine not in SAMPLERS:
+    if engine not in SAMPLERS and engine in GROUPED:
         sd = np.sqrt(np.diag(matrix))
         assert result.estimate(LEVEL2_U[3]) == pytest.approx(matrix.iloc[0, 1] / sd[0] / sd[1])
 
 
 # --- group effects ----------------------------------------------------------------------------
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", GROUPED)
 def test_group_effects(engine: str) -> None:
     result = answered(engine)[2]
     frame, effects = result.group_effects, effects_of(engine)
@@ -145,7 +150,7 @@ def test_group_effects(engine: str) -> None:
     assert (frame["lower"] < frame["upper"]).all()
 
 
-@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "fake"])
+@pytest.mark.parametrize("engine", [name for name in GROUPED if name != "fake"])
 def test_effects_belong_to_their_groups(engine: str) -> None:
     """The mean residual of a group, about its fixed part, goes with its u:Intercept."""
     plan, _, result = answered(engine)
@@ -179,8 +184,11 @@ def test_data_groups(engine: str) -> None:
     np.testing.assert_array_equal(
         constant["mean_design"].sel(mean_term="f[high]"), (used["f"] == "high").astype(float)
     )
-    labels = constant["school"].values[constant["group_index"].values]
-    assert list(labels) == list(used["school"])
+    if engine in GROUPED:
+        labels = constant["school"].values[constant["group_index"].values]
+        assert list(labels) == list(used["school"])
+    else:
+        assert "group_index" not in constant and result.group_effects.empty
     attrs = result.idata.attrs
     assert json.loads(attrs["engine"]) == engine
     assert json.loads(attrs["scales"]) == dict(
@@ -359,6 +367,22 @@ def test_nlme_variances_are_those_of_its_own_components() -> None:
     np.testing.assert_allclose(plan.design.variance.matrix @ delta, 2 * log_sd, rtol=1e-10)
 
 
+def test_ols_is_least_squares() -> None:
+    """By the normal equations and scipy's normal density at the estimates."""
+    from scipy.stats import norm
+
+    plan, _, result = answered("ols")
+    X, y = plan.design.mean.matrix, plan.design.y
+    gamma = np.linalg.solve(X.T @ X, X.T @ y)
+    np.testing.assert_allclose([result.estimate(name) for name in GAMMA], gamma, rtol=1e-10)
+    s2 = float(((y - X @ gamma) ** 2).mean())
+    assert result.estimate("delta[Intercept]") == pytest.approx(np.log(s2), abs=1e-12)
+    se = np.sqrt(s2 * np.diag(np.linalg.inv(X.T @ X)))
+    np.testing.assert_allclose(result.estimates["se"][:3].astype(float), se, rtol=1e-10)
+    total = norm.logpdf(y, X @ gamma, np.sqrt(s2)).sum()
+    assert result.loglik == pytest.approx(total, abs=1e-9)
+
+
 def test_twostep_is_on_the_log_variance() -> None:
     """The groups' own variances, by one least-squares fit of all, follow delta and v."""
     plan, raw, result = answered("twostep")
@@ -411,7 +435,8 @@ def test_what_a_result_knows(engine: str) -> None:
     plan, raw, result = answered(engine)
     assert result.engine == engine
     assert result.method == METHODS.get(engine, "posterior")
-    assert (result.n_obs, result.n_groups, result.dropped_rows) == (48, 8, 1)
+    assert (result.n_obs, result.dropped_rows) == (48, 1)
+    assert result.n_groups == (8 if engine in GROUPED else 0)
     assert result.spec == plan.design.spec
     assert result.native == plan.native
     assert result.settings == plan.options

@@ -225,6 +225,11 @@ BAD: dict[str, tuple[type[BridgeError], Callable[[], object]]] = {
     "agq out of time": (errors.EngineTimeout, fitted(engine="agq", options={"timeout": 1e-6})),
     "lme4 variance": (errors.EngineRefusal, fitted(variance="~ 1 + x", engine="lme4")),
     "lme4 without effects": (errors.EngineRefusal, fitted("y ~ 1 + x", engine="lme4")),
+    "ols with effects": (errors.EngineRefusal, fitted(engine="ols")),
+    "ols perfect fit": (
+        errors.EngineFailed,
+        fitted("y ~ 1 + x", engine="ols", y=lambda d: 1 + 2 * d.x),
+    ),
     "nlme variance effects": (errors.EngineRefusal, fitted(variance=SCALE, engine="nlme")),
     "nlme Student-t": (
         errors.EngineRefusal,

@@ -29,11 +29,12 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
         trouble: str = "",
         rpy2: dict[str, str] | None = None,
         stan: dict[str, str] | None = None,
-        nuts: dict[str, str] | None = None,
+        libraries: dict[str, str] | None = None,
         programs: tuple[str, ...] = ("apt-get", "g++"),
     ) -> dict[str, EngineStatus]:
         installed = dict.fromkeys(doctor.RPY2, "3.6.4") if rpy2 is None else rpy2
-        installed = installed | (dict.fromkeys(doctor.NUTS, "1.0") if nuts is None else nuts)
+        own = [name for names in doctor.LIBRARIES.values() for name in names]
+        installed = installed | (dict.fromkeys(own, "1.0") if libraries is None else libraries)
         backends = {"cmdstan": "not available: x", "pystan": "3.10.0"} if stan is None else stan
         monkeypatch.setattr(doctor, "r_versions", lambda timeout: (r, trouble))
         monkeypatch.setattr(doctor, "_version", installed.get)
@@ -110,7 +111,7 @@ def test_no_stan_and_no_compiler(machine: Machine) -> None:
 
 
 def test_no_nutpie(machine: Machine) -> None:
-    status = machine(nuts={"numba": "0.68.1"})["nuts"]
+    status = machine(libraries={"numba": "0.68.1"})["nuts"]
     assert (status.ready, status.versions) == (False, {"numba": "0.68.1"})
     assert (status.missing, status.mend) == ("nutpie not installed", "pip install nutpie")
 

@@ -20,6 +20,7 @@ SECTOR = "1 + sector"
 DEVIATION = "I(ses - meanses)"  # as Leckie et al. (2014) have it
 SLOPES = f"sector + {DEVIATION} + sector:{DEVIATION}"
 MODELS: dict[str, dict[str, Any]] = {
+    "regression": {"mean": "mathach ~ 1 + ses * kind"},
     "random_intercept": {"mean": "mathach ~ 1 + (1 | school)"},
     "random_slope": {"mean": "mathach ~ 1 + ses + (1 + ses | school)"},
     "model1": {
@@ -87,9 +88,15 @@ MODELS: dict[str, dict[str, Any]] = {
 #: Models that Stan's plain program cannot express.
 BEYOND = ("student_t", "association_linear", "association_quadratic", "level2")
 #: Engines that draw nothing.
-POINTS = ("agq", "lme4", "nlme", "twostep")
-# twostep has the features, but refuses predictors within schools and slopes of the variance
-REFUSED = [("model4", "twostep"), ("variance_function", "twostep"), ("no_level", "twostep")]
+POINTS = ("agq", "lme4", "nlme", "ols", "twostep")
+# twostep has the features, but refuses predictors within schools and slopes of the variance, and
+# models without groups
+REFUSED = [
+    ("model4", "twostep"),
+    ("variance_function", "twostep"),
+    ("no_level", "twostep"),
+    ("regression", "twostep"),
+]
 CASES = [
     (name, engine)
     for name, parts in MODELS.items()

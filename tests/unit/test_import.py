@@ -64,6 +64,7 @@ def test_exported_names() -> None:
         "ModelSpec",
         "Priors",
         "Result",
+        "by_group",
         "compare",
         "criteria",
         "criteria_difference",
@@ -73,8 +74,10 @@ def test_exported_names() -> None:
         "likelihood_ratio",
         "load",
         "london",
+        "models",
         "prior_sensitivity",
         "published",
+        "spurious_precision",
         "validate",
     ]
     assert sorted(dir(bridge)) == sorted([*bridge.__all__, "__version__"])

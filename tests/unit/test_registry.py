@@ -20,7 +20,8 @@ ABLE: list[tuple[dict[str, Any], list[str]]] = [
     ({"mean": "y ~ 1 + (1 | g)", "variance": "~ 0 + x"}, ["agq", "nlme", "brms", "stan", "nuts"]),
     (BOTH, ["agq", "brms", "stan", "nuts"]),
     ({"mean": "y ~ 1", "variance": "~ 1 + (1 | g)"}, ["agq", "brms", "stan", "nuts"]),
-    ({"mean": "y ~ x"}, ["agq", "brms", "stan", "nuts"]),
+    ({"mean": "y ~ x"}, ["agq", "ols", "brms", "stan", "nuts"]),
+    ({"mean": "y ~ x", "variance": "~ 1 + x"}, ["agq", "brms", "stan", "nuts"]),
     (
         {"mean": "y ~ 1 + (1 | s | g)", "variance": "~ 1 + (1 | s | g)"},
         ["agq", "brms", "stan", "nuts"],
@@ -90,6 +91,6 @@ def test_needs_say_which_part_of_the_spec_asks() -> None:
 
 def test_the_table_has_a_column_for_every_engine() -> None:
     rows = [row.strip("| ").split(" | ") for row in registry.capability_table().split("\n")]
-    assert rows[0] == ["agq", "lme4", "nlme", "twostep", "brms", "stan", "nuts"]
+    assert rows[0] == ["agq", "lme4", "nlme", "ols", "twostep", "brms", "stan", "nuts"]
     assert len(rows) == 4 + len(registry.FEATURES)
     assert "fake" not in registry.capability_table()
