@@ -158,6 +158,18 @@ def test_the_page_is_whole_in_itself_and_says_what_markdown_says(root):
     assert {line.count(" | ") for line in lines} == {5}
 
 
+def test_reasons_are_said_once_with_the_numbers_they_are_for(tmp_path):
+    table = TABLE.replace("-2.4", "-9.4").replace("0.2", "9.2") + "gamma[week],z,-9,1,ratio,S\n"
+    case = CASE + '[argued]\n"gamma[week]" = "another model"\n'
+    make_case(tmp_path / "cases", case, table)
+    found = run(tmp_path / "cases")
+    assert found.counts["argued"] == 3
+    line = "Argued, mean, sd, z of gamma[week]: another model"
+    assert found.markdown().count(line) == found.markdown().count("another model") == 1
+    assert found.html().count("another model") == 1
+    assert found.markdown().count("– A posterior fit has no z.") == 1
+
+
 def test_what_is_printed_is_shown_with_a_digit_more():
     shown = [like_print(v, p) for v, p in ((1.23456, "1.23"), (7, "7"), (2e-9, "<0.001"))]
     assert shown == ["1.235", "7.0", "2e-09"]
