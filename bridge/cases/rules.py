@@ -91,12 +91,12 @@ def _declared(case: PublishedTable, parameter: str, engines: tuple[str, ...]) ->
     slow = bool(table.get("slow", False))
     restricted = table.get("engines")
     if "compute" not in table:
-        columns = tuple(restricted) if restricted else engines
+        asked = tuple(restricted) if restricted else engines
         one = (str(table.get("fit", MAIN)),)
         if "parameter" in table:
             name = str(table["parameter"])
-            return Rule(PARAMETER, name, one, OF_PARAMETER, columns, slow=slow)
-        return Rule(FIT_STATISTIC, str(table["statistic"]), one, ("value",), columns, slow=slow)
+            return Rule(PARAMETER, name, one, OF_PARAMETER, asked, slow=slow)
+        return Rule(FIT_STATISTIC, str(table["statistic"]), one, ("value",), asked, slow=slow)
     function = str(table["compute"])
     arguments = {key: value for key, value in table.items() if key not in _OWN}
     columns: tuple[str, ...] = (DATA,) if is_of_data(function) else engines
@@ -110,9 +110,7 @@ def _declared(case: PublishedTable, parameter: str, engines: tuple[str, ...]) ->
     return Rule(FUNCTION, function, fits, gives(function), columns, arguments, slow)
 
 
-def _fits_named(
-    case: PublishedTable, own: str, arguments: Mapping[str, Any]
-) -> tuple[str, ...]:
+def _fits_named(case: PublishedTable, own: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the fits that arguments name, also by another quantity.
 
     The main one is among them where no `fit`, `fits` or other quantity is given.
