@@ -48,7 +48,8 @@ def test_every_case_is_whole(name: str) -> None:
     model = np.array([rule.kind == PARAMETER for rule in rules])
     estimates = table.frame[model & ~table.frame["statistic"].isin(["z", "t", "p"])]
     assert set(estimates["scale"]) <= known
-    assert (table.frame["value"] == table.frame["printed"].astype(float)).all()
+    printed = table.frame["printed"].str.removeprefix("<").astype(float)
+    assert (table.frame["value"] == printed).all()
 
 
 @pytest.mark.parametrize("name", [f"leckie2014/model{k}" for k in (1, 2, 3, 4)])
@@ -114,7 +115,8 @@ def test_bounds_and_powers_as_printed(tmp_path: Path) -> None:
 
 def test_a_table_a_source_and_all_names() -> None:
     assert published("leckie2014/model1").name == "leckie2014/model1"
-    assert [t.name for t in published("leckie2014")][:1] == ["leckie2014/model1"]
+    assert {t.name.partition("/")[0] for t in published("leckie2014")} == {"leckie2014"}
+    assert "leckie2014/model4" in [t.name for t in published("leckie2014")]
     assert "hlm/female" in published()
 
 
