@@ -99,7 +99,7 @@ def _declared(case: PublishedTable, parameter: str, engines: tuple[str, ...]) ->
         return Rule(FIT_STATISTIC, str(table["statistic"]), fits, ("value",), columns, slow=slow)
     function = str(table["compute"])
     arguments = {key: value for key, value in table.items() if key not in _OWN}
-    columns = (DATA,) if is_of_data(function) else engines
+    columns: tuple[str, ...] = (DATA,) if is_of_data(function) else engines
     if not is_of_data(function) and PRINT in case.engines:
         columns = (*columns, PRINT)
     if restricted:
@@ -110,9 +110,7 @@ def _declared(case: PublishedTable, parameter: str, engines: tuple[str, ...]) ->
     return Rule(FUNCTION, function, fits, gives(function), columns, arguments, slow)
 
 
-def _fits_named(
-    case: PublishedTable, own: str, arguments: Mapping[str, Any]
-) -> tuple[str, ...]:
+def _fits_named(case: PublishedTable, own: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the fits that arguments name, also by another quantity.
 
     The main one is among them where no `fit`, `fits` or other quantity is given.
