@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from bridge import pairs
-from bridge.cases.columns import compute_column
+from bridge.cases.columns import FAULT, compute_column
 from bridge.cases.integrity import case_data, engine_spec
 from bridge.cases.numbers import DATA, PRINT, Context
 from bridge.cases.rules import ENGINE_KEYS, FUNCTION, Rule, columns_of, engine_of, rule_of
@@ -253,7 +253,12 @@ def run_job(job: Job, root: Path | None = None, cores: int = 1) -> dict[str, Any
         data = case_data(case)
         results = _fitted(case, job, data, cores, record)
         context = Context(case, data, results, job.column, _refit(job, cores))
-        record["cells"] = [cell.as_json() for cell in compute_column(context, job.quick)]
+        cells = compute_column(context, job.quick)
+        record["cells"] = [cell.as_json() for cell in cells]
+        faults = [cell for cell in cells if cell.note.startswith(FAULT)]
+        if faults and not record["failed"]:
+            at = f"{faults[0].statistic} of {faults[0].parameter}"
+            record["failed"] = f"{at}: {faults[0].note.removeprefix(FAULT)}"
     except Exception as error:  # noqa: BLE001 - one job shall not stop the others; the record says so
         record["failed"] = f"{type(error).__name__}: {error}"
         results = {}

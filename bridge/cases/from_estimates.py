@@ -8,6 +8,7 @@ from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from bridge import names
@@ -256,8 +257,10 @@ def significant_parameters(context: Context, parameters: list[str], fit: str = "
     for name in parameters:
         if name not in table.index:
             raise NotAvailable(f"There is no parameter '{name}'.")
-        lower, upper = (float(table.loc[name, end]) for end in ("lower", "upper"))
-        count += int(lower > 0 or upper < 0)
+        ends = [table.loc[name, end] for end in ("lower", "upper")]
+        if any(pd.isna(end) for end in ends):
+            raise NotAvailable(f"{context.column} gives no interval of '{name}'.")
+        count += int(float(ends[0]) > 0 or float(ends[1]) < 0)
     return Number(float(count))
 
 

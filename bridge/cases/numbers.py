@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
@@ -183,6 +184,7 @@ def simulator(
     return register
 
 
+@cache
 def _load() -> None:
     """Import the modules of this package that register functions."""
     import bridge.cases as package

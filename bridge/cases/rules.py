@@ -91,12 +91,12 @@ def _declared(case: PublishedTable, parameter: str, engines: tuple[str, ...]) ->
     slow = bool(table.get("slow", False))
     restricted = table.get("engines")
     if "compute" not in table:
-        columns = tuple(restricted) if restricted else engines
-        fits = (str(table.get("fit", MAIN)),)
+        asked = tuple(restricted) if restricted else engines
+        one = (str(table.get("fit", MAIN)),)
         if "parameter" in table:
             name = str(table["parameter"])
-            return Rule(PARAMETER, name, fits, OF_PARAMETER, columns, slow=slow)
-        return Rule(FIT_STATISTIC, str(table["statistic"]), fits, ("value",), columns, slow=slow)
+            return Rule(PARAMETER, name, one, OF_PARAMETER, asked, slow=slow)
+        return Rule(FIT_STATISTIC, str(table["statistic"]), one, ("value",), asked, slow=slow)
     function = str(table["compute"])
     arguments = {key: value for key, value in table.items() if key not in _OWN}
     columns: tuple[str, ...] = (DATA,) if is_of_data(function) else engines

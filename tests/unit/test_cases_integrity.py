@@ -78,6 +78,7 @@ def test_priors_go_to_engines_that_take_them(tmp_path: Path) -> None:
 @pytest.fixture
 def functions(monkeypatch):
     """Three functions of their own beside the registered ones."""
+    numbers.functions()  # all that register by themselves are there
     monkeypatch.setattr(numbers, "_KNOWN", dict(numbers._KNOWN))
     numbers.quantity("of rows", of="data")(lambda context, column: numbers.Number(1.0))
     numbers.quantity("of fits", gives=("value", "p"))(
