@@ -9,7 +9,7 @@ from scipy import stats
 
 from bridge import names
 from bridge.cases.checks import one_of
-from bridge.cases.numbers import PRINT, Context, Number, compute, quantity
+from bridge.cases.numbers import PRINT, Context, Number, quantity
 from bridge.cases.per_draw import evaluate
 from bridge.errors import NotAvailable
 
@@ -135,7 +135,7 @@ def percentage(context: Context, part: str, of: str) -> Number:
 @quantity("quotient", gives=("value",))
 def quotient(context: Context, dividend: str, divisor: str) -> Number:
     """Return one printed count divided by another; counts are exact, not rounded."""
-    _of_print(context)
+    of_print(context)
     # not by context.printed, which would allow for rounding
     one, other = (context.case.value(name, "value") for name in (dividend, divisor))
     return Number(one / other, note="from the printed counts")
@@ -152,7 +152,7 @@ def restated(context: Context, of: str, times: float = 1.0) -> Number:
     times : float
         What it is multiplied by: 2 from a log SD to a log variance.
     """
-    _of_print(context)
+    of_print(context)
     return Number(times * context.estimate(of), note="from the printed numbers")
 
 
@@ -176,7 +176,7 @@ def square_of_draws(
     c (m^2 + s^2), whatever the law of the draws; and for normal draws the SD
     c s sqrt(4 m^2 + 2 s^2).
     """
-    _of_print(context)
+    of_print(context)
     m, s = context.estimate(mean), context.estimate(sd)
     deviation = times * s * float(np.sqrt(4 * m**2 + 2 * s**2))
     if spread:
@@ -209,7 +209,7 @@ def product_of_draws(
     c prod(m_k), and, as c times the root of sum_k (s_k prod_{l != k} m_l)^2, its SD: both as if the
     factors were independent.
     """
-    _of_print(context)
+    of_print(context)
     m = np.array([context.estimate(name) for name in means])
     s = np.array([context.estimate(name) for name in sds])
     value = times * float(m.prod())
@@ -237,7 +237,7 @@ def sampler_efficiency(
     -----
     Effective draws over draws, (s / e)^2 / n (Stata's ``bayesstats ess``).
     """
-    _of_print(context)
+    of_print(context)
     one_of(summary, ("min", "mean", "max"), "summary")
     s, e = (np.array([context.estimate(name) for name in several]) for several in (sds, errors))
     return Number(float(getattr((s / e) ** 2, summary)()) / context.estimate(draws))
@@ -251,22 +251,22 @@ def sampler_error(context: Context, sd: str, efficiency: str, draws: str) -> Num
     -----
     s / sqrt(n e), with n draws and efficiency e.
     """
-    _of_print(context)
+    of_print(context)
     effective = context.estimate(draws) * context.estimate(efficiency)
     return Number(context.estimate(sd) / float(np.sqrt(effective)))
 
 
-@quantity("sum_of_printed", gives=("value",))
-def sum_of_printed(context: Context, values: Sequence[float]) -> Number:
+@quantity("sumof_printed", gives=("value",))
+def sumof_printed(context: Context, values: Sequence[float]) -> Number:
     """Return the sum of numbers that print adds up, such as times in seconds."""
-    _of_print(context)
+    of_print(context)
     return Number(float(sum(values)))
 
 
-@quantity("product_of_printed", gives=("value",))
-def product_of_printed(context: Context, values: Sequence[float]) -> Number:
+@quantity("productof_printed", gives=("value",))
+def productof_printed(context: Context, values: Sequence[float]) -> Number:
     """Return the product of numbers that print multiplies, such as groups and their sizes."""
-    _of_print(context)
+    of_print(context)
     return Number(float(np.prod(values)))
 
 
@@ -283,119 +283,18 @@ def difference_between_tables(context: Context, of: str, first: str, second: str
     """
     from bridge import published_tables
 
-    _of_print(context)
+    of_print(context)
     one, other = (published_tables.load(name).value(of, "value") for name in (first, second))
     return Number(one - other, note=f"{first} less {second}")
 
 
-@quantity("square_root_of", gives=("value",))
-def square_root_of(context: Context, function: str, arguments: Mapping[str, object]) -> Number:
-    """Return the square root of a number that another function computes."""
-    inner = compute(function, context, arguments)
-    root = float(np.sqrt(inner.value))
-    return Number(root, inner.mc_error / (2 * root))
+def of_print(context: Context) -> None:
+    """Refuse every column but that of printed numbers.
 
-
-def _of_print(context: Context) -> None:
+    Raises
+    ------
+    NotAvailable
+        In another column.
+    """
     if context.column != PRINT:
         raise NotAvailable("This number follows from printed ones; it is of the column print.")
-
-
-@quantity("drawn_line", gives=("value",))
-def drawn_line(context: Context, which: str, number: int) -> Number:
-    """Return one printed number of a simulated group from the others, by the line they are on.
-
-    Parameters
-    ----------
-    which : {"x", "error", "y"}
-        A value of the predictor, of the errors or of the outcome; all are printed.
-    number : int
-        Which, from 1.
-
-    Notes
-    -----
-    y_i = b0 + b1 x_i + e_i, where (b0, b1) is the line of the y_i - e_i on the x_i: print keeps
-    it to itself, and rounding is all that takes these points off it.
-    """
-    _of_print(context)
-    one_of(which, ("x", "error", "y"), "which")
-    intercept, slope = _line(context)[0]
-    x, e, y = (
-        0.0 if which == name else context.printed(f"{name} {number}", "value")
-        for name in ("x", "error", "y")
-    )
-    found = {"x": (y - e - intercept) / slope, "error": y - intercept - slope * x}
-    return Number(found.get(which, intercept + slope * x + e), note="from the printed numbers")
-
-
-@quantity("drawn_constant", gives=("value",))
-def drawn_constant(context: Context, which: str, variance: float) -> Number:
-    """Return what one printed draw says of the constant that it was drawn with.
-
-    Parameters
-    ----------
-    which : {"intercept", "slope", "residual variance", "size"}
-        The line's intercept or slope, for their means; the mean square of the errors; or the
-        number of rows, for its mean.
-    variance : float
-        The printed variance of the draw: of the intercept, the slope, an error or the size.
-
-    Notes
-    -----
-    One draw, with its SD as Monte Carlo error: sqrt(variance), or of the mean square of n errors
-    variance sqrt(2 / n). It refuses gross errors and cannot do more.
-    """
-    _of_print(context)
-    line, errors = _line(context)
-    found = {
-        "intercept": line[0],
-        "slope": line[1],
-        "residual variance": float((errors**2).mean()),
-        "size": float(len(errors)),
-    }
-    one_of(which, found, "which")
-    spread = float(np.sqrt(variance))
-    if which == "residual variance":
-        spread = variance * float(np.sqrt(2 / len(errors)))
-    return Number(float(found[which]), spread, note="one draw; the error is its SD")
-
-
-@quantity("drawn_covariance", gives=("value",))
-def drawn_covariance(
-    context: Context, first: str, second: str, means: Mapping[str, float], G: Mapping[str, float]
-) -> Number:
-    """Return the product of a drawn line's distances from its mean, for their covariance.
-
-    Parameters
-    ----------
-    first, second : {"intercept", "slope"}
-        Twice the same for a variance.
-    means : mapping of str to float
-        Printed means of ``intercept`` and ``slope``.
-    G : mapping of str to float
-        Printed variances of ``intercept`` and ``slope``, and ``covariance``.
-
-    Notes
-    -----
-    u_a u_b of one draw, whose SD sqrt(g_aa g_bb + g_ab^2) is its Monte Carlo error: it refuses
-    gross errors and cannot do more.
-    """
-    _of_print(context)
-    line = dict(zip(("intercept", "slope"), _line(context)[0], strict=True))
-    one_of(first, line, "first")
-    one_of(second, line, "second")
-    between = G[first] if first == second else G["covariance"]
-    value = (line[first] - means[first]) * (line[second] - means[second])
-    spread = float(np.sqrt(G[first] * G[second] + between**2))
-    return Number(float(value), spread, note="one draw; the error is its SD")
-
-
-def _line(context: Context) -> tuple[np.ndarray, np.ndarray]:
-    """Return the line (intercept, slope) on which printed outcomes less their errors are."""
-    printed = dict(zip(context.case.frame["parameter"], context.case.frame["value"], strict=True))
-    n = sum(name.startswith("x ") for name in printed)
-    x, e, y = (
-        np.array([printed[f"{name} {i}"] for i in range(1, n + 1)]) for name in ("x", "error", "y")
-    )
-    X = np.column_stack([np.ones(n), x])
-    return np.linalg.lstsq(X, y - e, rcond=None)[0], e
