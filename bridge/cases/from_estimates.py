@@ -256,7 +256,10 @@ def significant_parameters(context: Context, parameters: list[str], fit: str = "
     for name in parameters:
         if name not in table.index:
             raise NotAvailable(f"There is no parameter '{name}'.")
-        lower, upper = (float(table.loc[name, end]) for end in ("lower", "upper"))
+        ends = table.loc[name, ["lower", "upper"]]
+        if ends.isna().any():
+            raise NotAvailable(f"{context.column} gives no interval of '{name}'.")
+        lower, upper = map(float, ends)
         count += int(lower > 0 or upper < 0)
     return Number(float(count))
 
