@@ -8,7 +8,6 @@ from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
 from bridge import names
@@ -257,10 +256,11 @@ def significant_parameters(context: Context, parameters: list[str], fit: str = "
     for name in parameters:
         if name not in table.index:
             raise NotAvailable(f"There is no parameter '{name}'.")
-        ends = [table.loc[name, end] for end in ("lower", "upper")]
-        if any(pd.isna(end) for end in ends):
+        ends = table.loc[name, ["lower", "upper"]]
+        if ends.isna().any():
             raise NotAvailable(f"{context.column} gives no interval of '{name}'.")
-        count += int(float(ends[0]) > 0 or float(ends[1]) < 0)
+        lower, upper = map(float, ends)
+        count += int(lower > 0 or upper < 0)
     return Number(float(count))
 
 

@@ -169,9 +169,9 @@ def _count_beyond(away: np.ndarray, interval: str) -> Number:
 
 @quantity("groups_with_positive_slope", gives=("value",))
 def groups_with_positive_slope(
-    context: Context, coefficient: str, effect: str, fit: str = "main"
+    context: Context, coefficient: str, effect: str, probability: float = 0.5, fit: str = "main"
 ) -> Number:
-    """Count the groups whose own slope is above zero: the coefficient plus the group's effect.
+    """Count the groups whose own slope is likely above zero: the coefficient plus its effect.
 
     Parameters
     ----------
@@ -179,17 +179,35 @@ def groups_with_positive_slope(
         Such as ``delta[standlrt]``.
     effect : str
         Such as ``v:standlrt``.
+    probability : float
+        Above which a positive slope is counted, of a posterior; of maximum likelihood it is that
+        of a normal deviate with the standard error of the effect, the parameters as known.
 
     Notes
     -----
-    By the posterior mean (or the estimate) of each group's slope.
+    The Monte Carlo error is sqrt(sum_j t_j (1 - t_j)) with t_j the probability that the share P_j
+    of n effective draws, of error sqrt(P_j (1 - P_j) / n), lies on the other side.
     """
     result = _result(context, fit)
-    table = result.group_effects
-    own = table.loc[table["effect"] == effect, "estimate"].to_numpy(dtype=float)
-    if not own.size:
+    table = result.group_effects[result.group_effects["effect"] == effect]
+    if table.empty:
         raise NotAvailable(f"There is no effect '{effect}'.{suggest(effect, result.effects)}")
-    return Number(float((result.estimate(coefficient) + own > 0).sum()))
+    if result.method != "posterior":
+        slope = result.estimate(coefficient) + table["estimate"].to_numpy(dtype=float)
+        if table["se"].isna().any():
+            raise NotAvailable(f"{result.engine} gives no standard errors of these group effects.")
+        share = stats.norm.cdf(slope / table["se"].to_numpy(dtype=float))
+        return Number(float((share > probability).sum()))
+    letter, place = effect[0], [e for e in result.effects if e[0] == effect[0]].index(effect)
+    slopes = posterior_of(result)[letter].values[..., place]
+    slopes = slopes + draws_of(result, [coefficient])[coefficient][..., None]
+    share = (slopes > 0).mean(axis=(0, 1))
+    spread = slopes.std(axis=(0, 1), ddof=1)
+    size = [(s / of_draws(slopes[..., j]).mc_error) ** 2 for j, s in enumerate(spread)]
+    error = np.sqrt(np.maximum(share * (1 - share), 1e-12) / np.array(size))
+    turned = stats.norm.sf(np.abs(share - probability) / error)
+    count = float((share > probability).sum())
+    return Number(count, float(np.sqrt((turned * (1 - turned)).sum())))
 
 
 # --- the groups of a fit ------------------------------------------------------------------------

@@ -100,8 +100,8 @@ def study(context: Context, of: str, what: str, fit: str = "main") -> Number:
     -----
     Of R replications, ``[settings.replications]`` of the case by column. The Monte Carlo errors are
     s / sqrt(R) of a mean, s / sqrt(2 R) of the SD s, and sqrt(p (1 - p) / R) of a share k / R, with
-    p = (k + 1) / (R + 2), which is never zero or one. The ``se`` is that error for R = 1, from which
-    print's own follows.
+    p = (k + 1) / (R + 2), never zero or one. The ``se`` is that error for R = 1, from which print's
+    own follows.
     """
     one_of(what, _WHAT, "what")
     table = _replications(context, fit)

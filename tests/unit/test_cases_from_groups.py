@@ -130,8 +130,29 @@ def test_groups_with_a_positive_slope() -> None:
     slopes = table["estimate"].to_numpy(float) + result.estimate("gamma[x]")
     found = number("groups_with_positive_slope", result, coefficient="gamma[x]", effect="u:x")
     assert found.value == sum(s > 0 for s in slopes)
+    likely = number(
+        "groups_with_positive_slope", result, coefficient="gamma[x]", effect="u:x", probability=0.9
+    )
+    z = slopes / table["se"].to_numpy(float)
+    assert likely.value == sum(each > 1.281552 for each in z)
     with pytest.raises(NotAvailable, match="no effect 'u:z'"):
         number("groups_with_positive_slope", result, coefficient="gamma[x]", effect="u:z")
+
+
+def test_groups_with_a_likely_positive_slope_by_draws() -> None:
+    result = fitted("fake", "y ~ 1 + x + (1 + x | s | g)", "~ 1 + (1 | s | g)")
+    posterior = posterior_of(result)
+    draws = draws_of(result, ["gamma[x]"])["gamma[x]"]
+    shares = [
+        np.mean([posterior["u"].values[c, d, j, 1] + draws[c, d] > 0
+                 for c in range(2) for d in range(60)])
+        for j in range(12)
+    ]  # fmt: skip
+    found = number(
+        "groups_with_positive_slope", result, coefficient="gamma[x]", effect="u:x", probability=0.8
+    )
+    assert found.value == sum(share > 0.8 for share in shares)
+    assert found.mc_error >= 0
 
 
 def test_what_has_no_groups() -> None:
