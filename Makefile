@@ -1,7 +1,7 @@
 # Everything below sets itself up: nothing needs installing by hand.
 BIN := .venv/bin
 
-.PHONY: setup demo test test-slow bench format clean
+.PHONY: setup demo test test-slow validate bench format clean
 
 setup:
 	@.ci/setup
@@ -15,6 +15,13 @@ test: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/bridge validate --quick
+
+# Every printed number by every engine; goes on where it was stopped, and writes
+# validation/report.html and report.md. The README shows its counts, also where numbers are not
+# reached and the command says so by its exit code.
+validate: setup
+	$(BIN)/bridge validate --out validation; code=$$?; $(BIN)/python validation/summary.py; exit $$code
 
 # The outcome, with date and versions, goes to validation/slow_tests.md.
 test-slow: setup

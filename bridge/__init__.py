@@ -10,11 +10,13 @@ from bridge.compare import compare
 from bridge.criteria import criteria, criteria_difference
 from bridge.fit import fit
 from bridge.likelihood_ratio import likelihood_ratio
+from bridge.validate import validate
 
 if TYPE_CHECKING:
-    from bridge import datasets, errors, london, models, published
+    from bridge import datasets, errors, london, models
     from bridge.group_fits import by_group
     from bridge.priors import Priors
+    from bridge.published_tables import published
     from bridge.result import Result, load
     from bridge.sensitivity import prior_sensitivity
     from bridge.spec import ModelSpec
@@ -40,6 +42,7 @@ __all__ = [
     "prior_sensitivity",
     "published",
     "spurious_precision",
+    "validate",
 ]
 
 # name -> module; imported when first used, so that `import bridge` is quick
@@ -50,9 +53,10 @@ _LAZY = {
     "by_group": "group_fits",
     "load": "result",
     "prior_sensitivity": "sensitivity",
+    "published": "published_tables",
     "spurious_precision": "spurious",
 }
-_MODULES = ("datasets", "errors", "london", "models", "published")
+_MODULES = ("datasets", "errors", "london", "models")
 
 
 def __getattr__(name: str) -> Any:

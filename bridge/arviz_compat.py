@@ -122,6 +122,45 @@ def _diagnostics(draws: np.ndarray) -> dict[str, float]:
     return {name: float(np.asarray(value).item()) for name, value in found.items()}
 
 
+def quantile_error(draws: np.ndarray, share: float) -> float:
+    """Return the Monte Carlo standard error of a quantile of draws.
+
+    Parameters
+    ----------
+    draws : (chain, draw) array
+        Fewer than eight draws, or draws without spread, give NaN.
+    share : float
+        Between 0 and 1, such as 0.025.
+    """
+    if draws.shape[1] < 8 or np.ptp(draws) == 0 or not np.isfinite(draws).all():
+        return float("nan")
+    if has_inference_data():
+        with _plain_arviz() as arviz:
+            found = arviz.mcse(draws, method="quantile", prob=share)
+    else:
+        from arviz_stats.base import array_stats
+
+        found = array_stats.mcse(draws, chain_axis=0, draw_axis=1, method="quantile", prob=share)
+    return float(np.asarray(found).item())
+
+
+def sd_error(draws: np.ndarray) -> float:
+    """Return the Monte Carlo standard error of the SD of draws (chain, draw).
+
+    As for `quantile_error`.
+    """
+    if draws.shape[1] < 8 or np.ptp(draws) == 0 or not np.isfinite(draws).all():
+        return float("nan")
+    if has_inference_data():
+        with _plain_arviz() as arviz:
+            found = arviz.mcse(draws, method="sd")
+    else:
+        from arviz_stats.base import array_stats
+
+        found = array_stats.mcse(draws, chain_axis=0, draw_axis=1, method="sd")
+    return float(np.asarray(found).item())
+
+
 def relative_efficiency(posterior: xr.Dataset) -> float:
     """Return the effective draws over the draws, averaged over all elements of a posterior.
 

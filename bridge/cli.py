@@ -1,4 +1,4 @@
-"""The command line: doctor, translate, fit, compare, demo.
+"""The command line: doctor, translate, fit, compare, validate, demo.
 
 Exit codes: 0 done, 1 a fit or a check failed, 2 the request was wrong. Errors go to standard
 error in one block; ``--debug`` adds the traceback.
@@ -239,6 +239,43 @@ def compare(
         typer.echo(found.text())
     # where nothing could be judged, nothing was found to agree
     if found.agree is False or found.verdicts.empty:
+        raise typer.Exit(1)
+
+
+@app.command()
+def validate(
+    cases: Annotated[
+        list[str] | None,
+        typer.Argument(help="Cases, such as leckie2014/model1, or sources; all without any."),
+    ] = None,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this engine; may be given several times."),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only engines of maximum likelihood; a few minutes.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The folder for report.html, report.md and the results."),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Compute anew what is there already.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compute every printed number anew (exit 1 where one is neither reproduced nor argued)."""
+    from bridge.validate import validate as validate_cases
+
+    found = validate_cases(*(cases or ()), engines=engine or (), quick=quick, out=out, again=again)
+    folder = found.write(out) if out is not None else None
+    if as_json:
+        _print_json(found.plain())
+    else:
+        typer.echo(found.text())
+        if folder is not None:
+            typer.echo(f"The report is in {folder}: report.html, report.md")
+    if not found.good:
         raise typer.Exit(1)
 
 

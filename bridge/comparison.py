@@ -7,25 +7,16 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from bridge import arviz_compat, names, verdicts
-from bridge.engines.maximum import SINGULAR_BELOW
+from bridge import pairs, verdicts
 from bridge.errors import RequestError
-from bridge.result import TWO_STEP, Result
+from bridge.result import Result
 from bridge.same_model import check_same_data, model_of, model_of_design
-from bridge.spec import ModelSpec
 from bridge.summary import aligned, digits
 
 if TYPE_CHECKING:
-    from bridge.published import PublishedTable
-
-#: What engines have in common: agreement within a set proves less.
-_SHARED = {
-    frozenset(("brms", "stan")): "brms and stan share Stan's sampler and mathematics",
-    frozenset(("agq", "twostep")): "agq starts where twostep ends, by the same code",
-}
+    from bridge.published_tables import PublishedTable
 
 _OTHER_ESTIMATOR = (
     "Two-step estimates are near those of maximum likelihood and of a posterior, and are not the "
@@ -138,31 +129,31 @@ def make_comparison(
         raise RequestError("Nothing to compare: give two results, or one and a published table.")
     check_same_data(results)
     headings = list(labels) if labels else _labels(results)
-    pairs, logliks, notes = [], [], []
+    found, logliks, notes = [], [], []
     for (a, first), (b, second) in combinations(list(zip(headings, results, strict=True)), 2):
         if model_of(first) != model_of(second):
             continue
-        pairs += _pair(a, first, b, second)
-        logliks += _loglik(a, first, b, second)
-        shared = _SHARED.get(frozenset((first.engine, second.engine)))
-        if first.engine == second.engine:
-            shared = f"both fits are {first.engine}'s"
-        if _two_step_alone(first, second):
+        sides = pairs.side_of(first), pairs.side_of(second)
+        found += [
+            (a, b, parameter, verdict.distance, verdict.unit, verdict.verdict)
+            for parameter, verdict in pairs.pair(*sides).items()
+        ]
+        gap = pairs.logliks(*sides)
+        logliks += [(a, b, gap.distance, gap.verdict)] if gap is not None else []
+        if pairs.two_step_alone(*sides):
             notes.append(_OTHER_ESTIMATOR)
-        notes.append(
-            f"Independence: {shared or f'{first.engine} and {second.engine} share no code'}."
-        )
+        notes.append(pairs.independence(*sides))
     notes += _of_other_models(results)
     table = _table(headings, results)
     printed: dict[tuple[str, str], str] = {}
     if published is not None:
         more_pairs, table, printed, more_notes = _published(published, headings, results, table)
-        pairs += more_pairs
+        found += more_pairs
         notes += more_notes
     columns = ["first", "second", "parameter", "distance", "unit", "verdict"]
     return Comparison(
         table,
-        pd.DataFrame(pairs, columns=columns),
+        pd.DataFrame(found, columns=columns),
         pd.DataFrame(logliks, columns=["first", "second", "difference", "verdict"]),
         tuple(dict.fromkeys(notes)),
         printed,
@@ -223,94 +214,25 @@ def _table(headings: Sequence[str], results: Sequence[Result]) -> pd.DataFrame:
     return table
 
 
-def _pair(a: str, first: Result, b: str, second: Result) -> list[tuple[Any, ...]]:
-    theirs, found = _rows(second), []
-    none = {} if "posterior" in (first.method, second.method) else _of_no_variance(first, second)
-    for parameter, row in _rows(first).items():
-        other = theirs[parameter]
-        bayes = [r.method == "posterior" for r in (first, second)]
-        if _two_step_alone(first, second):
-            usual, quick = (other, row) if first.method == TWO_STEP else (row, other)
-            verdict = verdicts.other_estimator(usual, quick)
-        elif all(bayes):
-            verdict = verdicts.posteriors(row, other)
-        elif any(bayes):
-            ml, posterior = (other, row) if bayes[0] else (row, other)
-            verdict = verdicts.mixed(ml, posterior)
-        elif first.method != second.method:
-            verdict = verdicts.Verdict(verdicts.NOT_COMPARABLE, float("nan"), "ML against REML")
-        elif parameter in none:
-            verdict = verdicts.both_zero(none[parameter])
-        else:
-            verdict = verdicts.likelihoods(row, other)
-        found.append((a, b, parameter, verdict.distance, verdict.unit, verdict.verdict))
-    return found
-
-
-def _of_no_variance(first: Result, second: Result) -> dict[str, bool]:
-    """Return the parameters of effects that vary in neither fit, and whether each is a variance."""
-    zero = _zero_effects(first) & _zero_effects(second)
-    effects, found = first.effects, {}
-    for position, b in enumerate(effects):
-        for a in effects[: position + 1]:
-            if a in zero or b in zero:
-                label = names.pair(a, b)
-                found[names.flat("tau", label)] = a == b
-                found[names.flat("rho", label)] = False
-    return found
-
-
-def _zero_effects(result: Result) -> set[str]:
-    """Return the effects whose variance is below that of a singular fit."""
-    constant = arviz_compat.groups_of(result.idata)["constant_data"]
-    estimates = {
-        name: float("nan") if pd.isna(row["estimate"]) else float(row["estimate"])
-        for name, row in _rows(result).items()
-    }
-    delta = [estimates[names.flat("delta", str(t))] for t in constant["variance_term"].values]
-    with np.errstate(over="ignore"):
-        level1 = float(np.exp(constant["variance_design"].values @ np.array(delta)).mean())
-    found = set()
-    for effect in result.effects:
-        variance = estimates.get(names.flat("tau", names.pair(effect, effect)), float("nan"))
-        # that of v is on the log variance, which has no unit
-        if variance < SINGULAR_BELOW**2 * (level1 if effect[0] == "u" else 1.0) < np.inf:
-            found.add(effect)
-    return found
-
-
-def _two_step_alone(first: Result, second: Result) -> bool:
-    """Tell whether one of two results is of the two-step method, and the other is not."""
-    return (first.method == TWO_STEP) != (second.method == TWO_STEP)
-
-
-def _loglik(a: str, first: Result, b: str, second: Result) -> list[tuple[Any, ...]]:
-    if first.method != second.method or first.method in ("posterior", TWO_STEP):
-        return []
-    gap = first.loglik - second.loglik
-    close = abs(gap) <= verdicts.LOGLIK_LIMIT
-    return [(a, b, gap, verdicts.AGREE if close else verdicts.DIFFER)]
-
-
 def _published(
     name: str, labels: Sequence[str], results: Sequence[Result], table: pd.DataFrame
 ) -> tuple[list[tuple[Any, ...]], pd.DataFrame, dict[tuple[str, str], str], list[str]]:
     """Lay a published table beside the results; verdicts for results of its model."""
-    from bridge import datasets
     from bridge.design import make_design
-    from bridge.published import load
+    from bridge.published_data import data_of
+    from bridge.published_tables import load
 
     case = load(name)
-    design = make_design(ModelSpec.from_dict(case.spec), datasets.load(case.data))
+    design = make_design(case.model(), data_of(case))
     model, rows = model_of_design(design), len(design.y)
     value, spread = _printed(case, ("mean", "estimate")), _printed(case, ("sd", "se"))
     table = table.copy()
     printed: dict[tuple[str, str], str] = {}
     for column, known in (("published", value), ("published se", spread)):
-        found = [known[p]["value"] if p in known else None for p in table["parameter"]]
-        table[column] = pd.array(found, dtype="Float64")
+        cells = [known[p]["value"] if p in known else None for p in table["parameter"]]
+        table[column] = pd.array(cells, dtype="Float64")
         printed |= {(p, column): row["printed"] for p, row in known.items()}
-    pairs: list[tuple[Any, ...]] = []
+    found: list[tuple[Any, ...]] = []
     for label, result in zip(labels, results, strict=True):
         if model_of(result) != model:
             continue
@@ -321,7 +243,7 @@ def _published(
             has_sd = parameter in spread and _is_posterior(case)
             sd = float(spread[parameter]["value"]) if has_sd else None
             verdict = verdicts.printed(row, float(number), float(half), sd)
-            pairs.append(
+            found.append(
                 (label, "published", parameter, verdict.distance, verdict.unit, verdict.verdict)
             )
     notes = [f"Published: {case.source}."]
@@ -330,9 +252,9 @@ def _published(
         for label, result in zip(labels, results, strict=True)
         if result.n_obs != rows
     ]
-    if not pairs:
+    if not found:
         notes.append("No result is of the published model: no verdict about print.")
-    return pairs, table, printed, notes
+    return found, table, printed, notes
 
 
 def _printed(case: PublishedTable, statistics: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -346,17 +268,11 @@ def _is_posterior(case: PublishedTable) -> bool:
 
 def _sentence(first: str, second: str, part: pd.DataFrame, logliks: pd.DataFrame) -> str:
     """Say in a sentence what the verdicts of one pair come to."""
-    said = (first.replace("\n", " "), second.replace("\n", " "))
-    counts = part["verdict"].value_counts()
-    judged = part[part["verdict"] != verdicts.NOT_COMPARABLE]
-    words = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
-    head = f"{said[0]} and {said[1]}: {words}"
-    if len(judged) and judged["distance"].notna().any():
-        worst = judged.loc[judged["distance"].idxmax()]
-        head += (
-            f" (furthest apart: {worst['parameter']}, {digits(worst['distance'])} {worst['unit']})"
-        )
+    judged = [
+        (row["parameter"], verdicts.Verdict(row["verdict"], row["distance"], row["unit"]))
+        for row in part.to_dict("records")
+    ]
     match = logliks[(logliks["first"] == first) & (logliks["second"] == second)]
-    if len(match):
-        head += f"; log-likelihoods {digits(abs(match['difference'].iloc[0]))} apart"
-    return f"{head}."
+    gap = float(match["difference"].iloc[0]) if len(match) else None
+    said = (first.replace("\n", " "), second.replace("\n", " "))
+    return pairs.sentence(*said, judged, gap, digits)

@@ -22,22 +22,49 @@ Values = Callable[[str, str], Any]
 
 def covariance_at(result: Result, at: Mapping[str, Any]) -> pd.DataFrame:
     """Return the covariance matrix of the group effects at a profile; see `Result.level2`."""
-    profile = _checked(result.level2_terms, at)
     if not result.level2_terms:
+        _checked(result.level2_terms, at)
         return result.covariance()
+    effects = list(result.effects)
+    matrix = pd.DataFrame(0.0, index=effects, columns=effects)
+    for (first, second), values in elements_at(result, at).items():
+        # draws are transformed one by one and then averaged
+        matrix.loc[first, second] = matrix.loc[second, first] = float(np.mean(values))
+    return matrix
+
+
+def elements_at(result: Result, at: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
+    """Return the variances and covariances of the group effects at a profile.
+
+    Parameters
+    ----------
+    result : Result
+        Any fit with group effects.
+    at : mapping
+        As for `Result.level2`.
+
+    Returns
+    -------
+    dict of (str, str) to float or (chain, draw) array
+        By the pair of effects, the earlier first; draws of a posterior.
+
+    Raises
+    ------
+    OptionError
+        Where a column is missing or unknown, or a level is unknown.
+    """
+    profile = _checked(result.level2_terms, at)
     values = _draws(result) if result.method == "posterior" else _estimates(result)
     functions = {
         key: _predictor(terms, values, profile) for key, terms in result.level2_terms.items()
     }
     effects = list(result.effects)
     partial = _partial_correlations(effects, functions)
-    matrix = pd.DataFrame(0.0, index=effects, columns=effects)
-    for position, second in enumerate(effects):
-        for first in effects[: position + 1]:
-            # draws are transformed one by one and then averaged
-            value = float(np.mean(_covariance(first, second, functions, values, partial)))
-            matrix.loc[first, second] = matrix.loc[second, first] = value
-    return matrix
+    return {
+        (first, second): _covariance(first, second, functions, values, partial)
+        for position, second in enumerate(effects)
+        for first in effects[: position + 1]
+    }
 
 
 def _partial_correlations(

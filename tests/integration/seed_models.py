@@ -21,5 +21,5 @@ def spec_of(name: str) -> tuple[bridge.ModelSpec, str]:
     """A model and the name of its data."""
     if name in EXAM:
         return bridge.ModelSpec(*EXAM[name]), "exam"
-    case = bridge.published.load(name)
+    case = bridge.published(name)
     return bridge.ModelSpec.from_dict(case.spec), case.data

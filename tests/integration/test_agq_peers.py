@@ -228,7 +228,7 @@ def test_agq_without_predictors_of_the_variance_is_lme4(name: str) -> None:
 
 # --- HLM's page -------------------------------------------------------------------------
 def test_hlm_s_standard_error_of_female() -> None:
-    case = bridge.published.load("hlm/female")
+    case = bridge.published("hlm/female")
     data, spec = bridge.datasets.load(case.data), bridge.ModelSpec.from_dict(case.spec)
     rows = bridge.fit(spec, data, engine="agq").estimates.set_index("parameter")
     for term in ("delta[Intercept]", "delta[female]"):

@@ -433,7 +433,7 @@ def test_a_predictor_far_from_zero_is_warned_of_and_centring_mends_it() -> None:
 
 
 def test_hlm_s_printed_numbers() -> None:
-    case = bridge.published.load("hlm/female")
+    case = bridge.published("hlm/female")
     data = bridge.datasets.load(case.data)
     result = bridge.fit(bridge.ModelSpec.from_dict(case.spec), data, "nlme")
     rows = result.estimates.set_index("parameter")

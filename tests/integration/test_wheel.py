@@ -22,7 +22,7 @@ from bridge import resources
 
 heavy = [name for name in ("rpy2", "stan", "cmdstanpy", "arviz") if name in sys.modules]
 data = bridge.datasets.load("hsb")
-case = bridge.published.load("leckie2014/model1")
+case = bridge.published("leckie2014/model1")
 spec = bridge.ModelSpec(**case.spec)
 result = bridge.fit(spec, data, engine="fake", chains=2, draws=50, seed=1)
 print(json.dumps({
@@ -83,7 +83,8 @@ def test_every_file_that_ships_is_inside_as_it_is(wheel: Path) -> None:
             name = f"bridge/_assets/{file.relative_to(ROOT).as_posix()}"
             assert inside.get(name) == file.read_bytes(), name
     modules = {f"bridge/{file.relative_to(ROOT / 'bridge').as_posix()}"
-               for file in (ROOT / "bridge").rglob("*.py")}  # fmt: skip
+               for kind in ("*.py", "*.j2")
+               for file in (ROOT / "bridge").rglob(kind)}  # fmt: skip
     assert modules <= set(inside)
     strangers = {name.split("/")[0] for name in inside} - {"bridge"}
     assert all(name.endswith(".dist-info") for name in strangers)

@@ -79,6 +79,7 @@ def test_exported_names() -> None:
         "prior_sensitivity",
         "published",
         "spurious_precision",
+        "validate",
     ]
     assert sorted(dir(bridge)) == sorted([*bridge.__all__, "__version__"])
     for name in bridge.__all__:
@@ -93,10 +94,11 @@ def test_exported_names() -> None:
 
 def test_functions_are_not_hidden_by_their_modules() -> None:
     lines = run(
-        "import bridge, bridge.fit, bridge.compare, bridge.likelihood_ratio\n"
-        "print(*map(callable, (bridge.fit, bridge.compare, bridge.likelihood_ratio)))"
+        "import bridge, bridge.fit, bridge.compare, bridge.likelihood_ratio, bridge.validate\n"
+        "print(*map(callable, (bridge.fit, bridge.compare, bridge.likelihood_ratio, "
+        "bridge.validate)))"
     )
-    assert lines[0] == "True True True"
+    assert lines[0] == "True True True True"
 
 
 def test_what_is_not_there() -> None:

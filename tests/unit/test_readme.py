@@ -20,6 +20,14 @@ def test_table_in_the_readme_is_the_code_s(marker, table):
     assert found[1] == table()
 
 
+def test_summary_of_the_validation_is_that_of_its_last_report():
+    pattern = "<!-- summary -->\n(.*?)<!-- end -->"
+    report = resources.root() / "validation" / "report.md"
+    shown, made = (re.search(pattern, f.read_text(), re.DOTALL) for f in (README, report))
+    assert shown is not None and made is not None
+    assert shown[1] == made[1]
+
+
 def test_capability_table_has_a_row_a_feature_and_a_column_an_engine():
     rows = [line.strip("| ").split(" | ") for line in capability_table().splitlines()]
     assert rows[0] == [name for name in ENGINES if name != "fake"]

@@ -86,7 +86,7 @@ def reisby(association: str | None = None) -> bridge.ModelSpec:
 
 def published(case: str) -> bridge.ModelSpec:
     """Return the model of a case."""
-    return bridge.ModelSpec.from_dict(bridge.published.load(case).spec)
+    return bridge.ModelSpec.from_dict(bridge.published(case).spec)
 
 
 def hsb() -> pd.DataFrame:
