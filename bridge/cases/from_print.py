@@ -256,15 +256,15 @@ def sampler_error(context: Context, sd: str, efficiency: str, draws: str) -> Num
     return Number(context.estimate(sd) / float(np.sqrt(effective)))
 
 
-@quantity("sumof_printed", gives=("value",))
-def sumof_printed(context: Context, values: Sequence[float]) -> Number:
+@quantity("sum_of_printed", gives=("value",))
+def sum_of_printed(context: Context, values: Sequence[float]) -> Number:
     """Return the sum of numbers that print adds up, such as times in seconds."""
     of_print(context)
     return Number(float(sum(values)))
 
 
-@quantity("productof_printed", gives=("value",))
-def productof_printed(context: Context, values: Sequence[float]) -> Number:
+@quantity("product_of_printed", gives=("value",))
+def product_of_printed(context: Context, values: Sequence[float]) -> Number:
     """Return the product of numbers that print multiplies, such as groups and their sizes."""
     of_print(context)
     return Number(float(np.prod(values)))
