@@ -18,9 +18,10 @@ test: setup
 	$(BIN)/bridge validate --quick
 
 # Every printed number by every engine; goes on where it was stopped, and writes
-# validation/report.html and report.md.
+# validation/report.html and report.md. The README shows its counts, also where numbers are not
+# reached and the command says so by its exit code.
 validate: setup
-	$(BIN)/bridge validate --out validation
+	$(BIN)/bridge validate --out validation; code=$$?; $(BIN)/python validation/summary.py; exit $$code
 
 # The outcome, with date and versions, goes to validation/slow_tests.md.
 test-slow: setup

@@ -133,18 +133,18 @@ def average(fits: GroupFits, by: str | None) -> GroupAverages:
     """Average coefficients over groups; see `GroupFits.average`."""
     level_of, levels, missing = _levels(fits, by)
     fitted = np.array([fit.found for fit in fits.fits])
-    rows, blocks = [], []
+    rows, blocks = [], list[np.ndarray]()
     for number, level in enumerate(levels):
         members = np.flatnonzero(fitted & (level_of == number))
         if not len(members):
             missing = [*missing, f"{by} {level} has no group that could be fitted"]
             continue
         own = np.array([fits.fits[j].coefficients for j in members])
-        unscaled = sum(fits.fits[j].unscaled for j in members) / len(members) ** 2
+        unscaled = np.sum([fits.fits[j].unscaled for j in members], axis=0) / len(members) ** 2
         blocks.append(fits.sigma**2 * unscaled)
-        between = (
-            own.std(axis=0, ddof=1) / np.sqrt(len(own)) if len(own) > 1 else [None] * own.shape[1]
-        )
+        between = np.full(own.shape[1], np.nan)
+        if len(own) > 1:
+            between = own.std(axis=0, ddof=1) / np.sqrt(len(own))
         for i, term in enumerate(fits.terms):
             note = "" if len(own) > 1 else _ONE_GROUP
             within = np.sqrt(blocks[-1][i, i])

@@ -128,6 +128,7 @@ def _case(report: CaseReport) -> dict[str, Any]:
         "differ": report.differ,
         "seconds": report.seconds,
         "between": list(report.between),
+        "argued": _argued(report.rows),
         "columns": [
             {
                 "label": column.label,
@@ -138,11 +139,35 @@ def _case(report: CaseReport) -> dict[str, Any]:
                 "warnings": list(column.warnings),
                 "refused": dict(column.refused),
                 "failed": column.failed,
+                "empty": _empty(report.rows, column.label),
             }
             for column in report.columns
         ],
         "rows": [_row(row, [c.label for c in report.columns]) for row in report.rows],
     }
+
+
+def _argued(rows: Sequence[RowReport]) -> list[dict[str, str]]:
+    """Return every reason why print cannot be reached, with the numbers it is given for."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        if row.why and (
+            row.state == ARGUED or any(j.state == ARGUED for _, j in row.cells.values())
+        ):
+            found.setdefault(row.why, {}).setdefault(row.parameter, []).append(row.statistic)
+    return [
+        {
+            "numbers": "; ".join(f"{', '.join(s)} of {parameter}" for parameter, s in of.items()),
+            "why": why,
+        }
+        for why, of in found.items()
+    ]
+
+
+def _empty(rows: Sequence[RowReport], label: str) -> list[str]:
+    """Return why a column has no number where it has none, each reason once."""
+    notes = [row.cells[label][1] for row in rows if label in row.cells]
+    return list(dict.fromkeys(j.note for j in notes if j.state == EMPTY and j.note))
 
 
 def _row(row: RowReport, labels: Sequence[str]) -> dict[str, Any]:
@@ -169,7 +194,7 @@ def _cell(printed: str, found: tuple[Cell, Judged] | None) -> dict[str, Any]:
         "state": judged.state,
         "text": text,
         "apart": apart(judged),
-        "note": judged.note,
+        "note": "" if judged.state == ARGUED else judged.note,
         "value": cell.value,
         "mc_error": _finite(cell.mc_error),
         "difference": _finite(judged.difference),

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from bridge import pairs
-from bridge.cases.columns import compute_column
+from bridge.cases.columns import FAULT, compute_column
 from bridge.cases.integrity import case_data, engine_spec
 from bridge.cases.numbers import DATA, PRINT, Context
 from bridge.cases.rules import ENGINE_KEYS, FUNCTION, Rule, columns_of, engine_of, rule_of
@@ -125,10 +125,16 @@ def _rules(case: PublishedTable, job: Job) -> dict[str, Rule]:
 
 
 def fits_of(case: PublishedTable, job: Job) -> list[str]:
-    """Return the names of the fits that a job needs, those its engine cannot express among them."""
+    """Return the names of the fits of a job, those its engine cannot express among them.
+
+    They are those that its numbers need, and those that no number of the case needs: nothing is
+    printed of these, and they are there to be compared between engines.
+    """
     if job.engine in (PRINT, DATA):
         return []
     wanted = {fit for rule in _rules(case, job).values() for fit in rule.fits}
+    every = {fit for p in set(case.frame["parameter"]) for fit in rule_of(case, p).fits}
+    wanted |= set(case.models()) - every
     allowed = case.engines[job.column].get("fits", list(case.models()))
     return [name for name in case.models() if name in wanted and name in allowed]
 
@@ -253,7 +259,12 @@ def run_job(job: Job, root: Path | None = None, cores: int = 1) -> dict[str, Any
         data = case_data(case)
         results = _fitted(case, job, data, cores, record)
         context = Context(case, data, results, job.column, _refit(job, cores))
-        record["cells"] = [cell.as_json() for cell in compute_column(context, job.quick)]
+        cells = compute_column(context, job.quick)
+        record["cells"] = [cell.as_json() for cell in cells]
+        faults = [cell for cell in cells if cell.note.startswith(FAULT)]
+        if faults and not record["failed"]:
+            at = f"{faults[0].statistic} of {faults[0].parameter}"
+            record["failed"] = f"{at}: {faults[0].note.removeprefix(FAULT)}"
     except Exception as error:  # noqa: BLE001 - one job shall not stop the others; the record says so
         record["failed"] = f"{type(error).__name__}: {error}"
         results = {}

@@ -21,6 +21,8 @@ from bridge.result import Result
 #: Ends of the 95% interval and the median, as shares.
 SHARES = {"lower": 0.025, "median": 0.5, "upper": 0.975}
 _POSTERIOR = "posterior"
+#: How the note of a number begins whose computation stopped with an error.
+FAULT = "failed: "
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ def _cell(make: Callable[[str, str], Cell], parameter: str, statistic: str) -> C
         cell = make(parameter, statistic)
     except RequestError as error:  # a column that cannot have this number has an empty cell
         return Cell(parameter, statistic, None, note=str(error))
+    except Exception as error:  # noqa: BLE001 - a fault in one number shall not cost the others
+        return Cell(parameter, statistic, None, note=f"{FAULT}{type(error).__name__}: {error}")
     if cell.value is not None and not np.isfinite(cell.value):
         return replace(cell, value=None, note=cell.note or "it is not finite")
     return cell

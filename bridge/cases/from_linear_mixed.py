@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,7 +70,7 @@ def level1_df(context: Context, fit: str = "main") -> Number:
     design = _design(context.result(fit))
     X = design.mean.matrix
     first = np.unique(design.group, return_index=True)[1]
-    within = (X != X[first][design.group]).any(axis=0).sum()
+    within = (X[first][design.group] != X).any(axis=0).sum()
     return Number(float(len(X) - len(first) - within))
 
 
@@ -185,7 +186,7 @@ def _estimate(context: Context, of: str, fit: str) -> tuple[float, float]:
     return float(table.loc[of, "estimate"]), float(table.loc[of, "se"])
 
 
-def _root(context: Context, of: str, fit: str, scale: np.ufunc) -> Number:
+def _root(context: Context, of: str, fit: str, scale: Callable[[float], float]) -> Number:
     table = context.result(fit).estimates.set_index("parameter")
     if of not in table.index:
         raise NotAvailable(f"Column {context.column} has no '{of}'.")

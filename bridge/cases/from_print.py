@@ -9,7 +9,7 @@ from scipy import stats
 
 from bridge import names
 from bridge.cases.checks import one_of
-from bridge.cases.numbers import PRINT, Context, Number, compute, quantity
+from bridge.cases.numbers import PRINT, Context, Number, quantity
 from bridge.cases.per_draw import evaluate
 from bridge.errors import NotAvailable
 
@@ -127,18 +127,18 @@ def total_variance(
 
 
 @quantity("percentage", gives=("value",))
-def percentage(context: Context, part: str, of: Sequence[str]) -> Number:
-    """Return a printed number in percent of the sum of printed numbers."""
-    _of_print(context)
-    whole = sum(context.estimate(name) for name in of)
-    return Number(100 * context.estimate(part) / whole, note="from the printed numbers")
+def percentage(context: Context, part: str, of: str) -> Number:
+    """Return a printed count in percent of another; counts are exact, not rounded."""
+    return Number(100 * quotient(context, part, of).value, note="from the printed counts")
 
 
 @quantity("quotient", gives=("value",))
 def quotient(context: Context, dividend: str, divisor: str) -> Number:
-    """Return one printed number divided by another."""
-    _of_print(context)
-    return Number(context.estimate(dividend) / context.estimate(divisor))
+    """Return one printed count divided by another; counts are exact, not rounded."""
+    of_print(context)
+    # not by context.printed, which would allow for rounding
+    one, other = (context.case.value(name, "value") for name in (dividend, divisor))
+    return Number(one / other, note="from the printed counts")
 
 
 @quantity("restated", gives=("value",))
@@ -152,7 +152,7 @@ def restated(context: Context, of: str, times: float = 1.0) -> Number:
     times : float
         What it is multiplied by: 2 from a log SD to a log variance.
     """
-    _of_print(context)
+    of_print(context)
     return Number(times * context.estimate(of), note="from the printed numbers")
 
 
@@ -176,7 +176,7 @@ def square_of_draws(
     c (m^2 + s^2), whatever the law of the draws; and for normal draws the SD
     c s sqrt(4 m^2 + 2 s^2).
     """
-    _of_print(context)
+    of_print(context)
     m, s = context.estimate(mean), context.estimate(sd)
     deviation = times * s * float(np.sqrt(4 * m**2 + 2 * s**2))
     if spread:
@@ -209,7 +209,7 @@ def product_of_draws(
     c prod(m_k), and, as c times the root of sum_k (s_k prod_{l != k} m_l)^2, its SD: both as if the
     factors were independent.
     """
-    _of_print(context)
+    of_print(context)
     m = np.array([context.estimate(name) for name in means])
     s = np.array([context.estimate(name) for name in sds])
     value = times * float(m.prod())
@@ -237,7 +237,7 @@ def sampler_efficiency(
     -----
     Effective draws over draws, (s / e)^2 / n (Stata's ``bayesstats ess``).
     """
-    _of_print(context)
+    of_print(context)
     one_of(summary, ("min", "mean", "max"), "summary")
     s, e = (np.array([context.estimate(name) for name in several]) for several in (sds, errors))
     return Number(float(getattr((s / e) ** 2, summary)()) / context.estimate(draws))
@@ -251,7 +251,7 @@ def sampler_error(context: Context, sd: str, efficiency: str, draws: str) -> Num
     -----
     s / sqrt(n e), with n draws and efficiency e.
     """
-    _of_print(context)
+    of_print(context)
     effective = context.estimate(draws) * context.estimate(efficiency)
     return Number(context.estimate(sd) / float(np.sqrt(effective)))
 
@@ -259,14 +259,14 @@ def sampler_error(context: Context, sd: str, efficiency: str, draws: str) -> Num
 @quantity("sum_of_printed", gives=("value",))
 def sum_of_printed(context: Context, values: Sequence[float]) -> Number:
     """Return the sum of numbers that print adds up, such as times in seconds."""
-    _of_print(context)
+    of_print(context)
     return Number(float(sum(values)))
 
 
 @quantity("product_of_printed", gives=("value",))
 def product_of_printed(context: Context, values: Sequence[float]) -> Number:
     """Return the product of numbers that print multiplies, such as groups and their sizes."""
-    _of_print(context)
+    of_print(context)
     return Number(float(np.prod(values)))
 
 
@@ -283,19 +283,18 @@ def difference_between_tables(context: Context, of: str, first: str, second: str
     """
     from bridge import published_tables
 
-    _of_print(context)
+    of_print(context)
     one, other = (published_tables.load(name).value(of, "value") for name in (first, second))
     return Number(one - other, note=f"{first} less {second}")
 
 
-@quantity("square_root_of", gives=("value",))
-def square_root_of(context: Context, function: str, arguments: Mapping[str, object]) -> Number:
-    """Return the square root of a number that another function computes."""
-    inner = compute(function, context, arguments)
-    root = float(np.sqrt(inner.value))
-    return Number(root, inner.mc_error / (2 * root))
+def of_print(context: Context) -> None:
+    """Refuse every column but that of printed numbers.
 
-
-def _of_print(context: Context) -> None:
+    Raises
+    ------
+    NotAvailable
+        In another column.
+    """
     if context.column != PRINT:
         raise NotAvailable("This number follows from printed ones; it is of the column print.")

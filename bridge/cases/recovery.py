@@ -21,8 +21,8 @@ _REPLICATIONS = 200
 _CELLS = ("estimate", "se", "lower", "upper")
 #: From the canonical scale to that of other software: value, and its derivative.
 _NATIVE: Mapping[str, tuple[Any, Any]] = {
-    "as it is": (lambda x: x, lambda x: 1.0),
-    "log SD": (lambda x: x / 2, lambda x: 0.5),
+    "as it is": (lambda x: x, np.ones_like),
+    "log SD": (lambda x: x / 2, lambda x: np.full_like(x, 0.5)),
     "SD": (np.sqrt, lambda x: 0.5 / np.sqrt(x)),
     "SD of log SD": (lambda x: np.sqrt(x) / 2, lambda x: 0.25 / np.sqrt(x)),
 }
@@ -30,7 +30,7 @@ _NATIVE: Mapping[str, tuple[Any, Any]] = {
 
 @simulator("schools")
 def schools(
-    case: PublishedTable,
+    _case: PublishedTable,
     seed: int,
     groups: int,
     size: int,
@@ -41,7 +41,7 @@ def schools(
 
     Parameters
     ----------
-    case : PublishedTable
+    _case : PublishedTable
         Not read: the design is in the other arguments.
     seed : int
         At least 0; the same seed gives the same data.
@@ -59,8 +59,8 @@ def schools(
 
     Notes
     -----
-    y_ij = b0 + b1 x_ij + u_j + e_ij with log var(e_ij) = a0 + a1 x_ij + v_j and (u_j, v_j) bivariate
-    normal (Leckie, Parker, Goldstein & Tilling, equation S1).
+    y_ij = b0 + b1 x_ij + u_j + e_ij with log var(e_ij) = a0 + a1 x_ij + v_j, and (u_j, v_j) is
+    bivariate normal (Leckie, Parker, Goldstein & Tilling, equation S1).
     """
     rng = np.random.default_rng(seed)
     school = np.repeat(np.arange(groups), size)
@@ -132,7 +132,8 @@ def of_one_data_set(
     print is one draw more of the same design, so it is reproduced where it lies within four
     of these of m. From a single data set s is the standard error of the estimate, and of a standard
     error it is that divided by sqrt(2 (J - 1)) with J groups. Standard errors change scale by the
-    delta method.
+    delta method. Data sets without such a number, as where a correlation is one, are left out;
+    more than half must have it.
     """
     one_of(cell, _CELLS, "cell")
     one_of(native, _NATIVE, "native")
@@ -140,9 +141,13 @@ def of_one_data_set(
     own = table.loc[table["parameter"] == of, list(_CELLS)].astype(float)
     value, slope = _NATIVE[native]
     found = own["se"] * slope(own["estimate"]) if cell == "se" else value(own[cell])
-    values = found.to_numpy()
-    if not len(values) or not np.isfinite(values).all():
-        raise NotAvailable(f"Column {context.column} has no {cell} of '{of}' in every data set.")
+    everywhere = len(found)
+    values = found[np.isfinite(found)].to_numpy()
+    if 2 * len(values) <= everywhere:
+        raise NotAvailable(
+            f"Column {context.column} has a {cell} of '{of}' in {len(values)} of {everywhere} "
+            "data sets alone."
+        )
     R, spread = len(values), _spread(values)
     if R == 1:
         spread = float(own["se"].iloc[0] * slope(own["estimate"].iloc[0]))

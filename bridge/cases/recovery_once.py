@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 
 @quantity("recovered_once", gives=("mean", "sd", "estimate", "se", "value"))
-def recovered_once(
-    context: Context, of: str, cell: str = "estimate", fit: str = "main"
-) -> Number:
+def recovered_once(context: Context, of: str, cell: str = "estimate", fit: str = "main") -> Number:
     """Return the estimate of a parameter from one simulated data set, with its sampling error.
 
     Parameters
@@ -53,8 +51,8 @@ def recovered_dic(context: Context, fit: str = "main") -> Number:
     Notes
     -----
     At the estimates the standardised residuals of N normal rows have squares that add up to about
-    N, so that the deviance varies over data sets as N times the mean log variance does, of which the
-    sampling variance is 2 / N: the SD is sqrt(2 N), beside which the Monte Carlo error is added.
+    N, so that the deviance varies over data sets as N times the mean log variance does. Of that the
+    sampling variance is 2 / N: the SD is sqrt(2 N), and the Monte Carlo error comes on top.
     """
     found = dic(context, fit)
     error = float(np.hypot(np.sqrt(2 * context.result(fit).n_obs), found.mc_error))

@@ -91,27 +91,26 @@ def _declared(case: PublishedTable, parameter: str, engines: tuple[str, ...]) ->
     slow = bool(table.get("slow", False))
     restricted = table.get("engines")
     if "compute" not in table:
-        columns = tuple(restricted) if restricted else engines
-        fits = (str(table.get("fit", MAIN)),)
+        asked = tuple(restricted) if restricted else engines
+        one = (str(table.get("fit", MAIN)),)
         if "parameter" in table:
             name = str(table["parameter"])
-            return Rule(PARAMETER, name, fits, OF_PARAMETER, columns, slow=slow)
-        return Rule(FIT_STATISTIC, str(table["statistic"]), fits, ("value",), columns, slow=slow)
+            return Rule(PARAMETER, name, one, OF_PARAMETER, asked, slow=slow)
+        return Rule(FIT_STATISTIC, str(table["statistic"]), one, ("value",), asked, slow=slow)
     function = str(table["compute"])
     arguments = {key: value for key, value in table.items() if key not in _OWN}
-    # no fit is behind a function of the data, nor behind one that nobody runs on a fit
-    fits: tuple[str, ...] = () if is_of_data(function) else _fits_named(case, parameter, arguments)
     columns: tuple[str, ...] = (DATA,) if is_of_data(function) else engines
     if not is_of_data(function) and PRINT in case.engines:
         columns = (*columns, PRINT)
     if restricted:
         columns = tuple(restricted)
+    # no fit is behind what is computed from the data or from print alone
+    alone = all(engine_of(case, column) in (PRINT, DATA) for column in columns)
+    fits = () if alone else _fits_named(case, parameter, arguments)
     return Rule(FUNCTION, function, fits, gives(function), columns, arguments, slow)
 
 
-def _fits_named(
-    case: PublishedTable, own: str, arguments: Mapping[str, Any]
-) -> tuple[str, ...]:
+def _fits_named(case: PublishedTable, own: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the fits that arguments name, also by another quantity.
 
     The main one is among them where no `fit`, `fits` or other quantity is given.

@@ -92,6 +92,17 @@ def test_cells_survive_json(tmp_path):
     assert cell.as_json()["mc_error"] is None
 
 
+def test_a_fault_in_one_number_costs_no_other(tmp_path, data, functions, monkeypatch):
+    table = HEAD + "gamma[week],mean,-2.4,1,outcome,S\nconstant of flat,mean,1,1,outcome,S\n"
+    square = '[quantities.square]\ncompute = "square"\nparameter = "gamma[week]"\n'
+    case = make_case(tmp_path, CASE + square, table + "square,value,5.8,1,outcome,S\n")
+    monkeypatch.setattr(numbers.Context, "estimate", lambda self, name: name**2)
+    _, cells = column(case, data, "fake", chains=1, draws=20, seed=1)
+    assert cells["square", "value"].value is None
+    assert cells["square", "value"].note.startswith("failed: TypeError: ")
+    assert cells["gamma[week]", "mean"].value is not None
+
+
 @pytest.fixture
 def functions(monkeypatch):
     numbers.functions()  # all that register by themselves are there

@@ -141,10 +141,10 @@ def test_doctor_names_every_engine(capsys):
     code, out, _ = run(capsys, "doctor")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines() if not line.startswith(" ")] == [
-        "agq", "lme4", "nlme", "brms", "twostep", "stan", "nuts", "fake",
+        "agq", "lme4", "nlme", "brms", "ols", "twostep", "stan", "nuts", "fake",
     ]  # fmt: skip
     assert {status["engine"] for status in json.loads(run(capsys, "doctor", "--json")[1])} == {
-        "agq", "lme4", "nlme", "brms", "twostep", "stan", "nuts", "fake",
+        "agq", "lme4", "nlme", "brms", "ols", "twostep", "stan", "nuts", "fake",
     }  # fmt: skip
 
 

@@ -26,6 +26,7 @@ HEAVY = (
     "scipy",
     "numba",
     "nutpie",
+    "statsmodels",
 )
 PROBE = f"""
 import os, sys

@@ -48,7 +48,8 @@ def test_every_case_is_whole(name: str) -> None:
     model = np.array([rule.kind == PARAMETER for rule in rules])
     estimates = table.frame[model & ~table.frame["statistic"].isin(["z", "t", "p"])]
     assert set(estimates["scale"]) <= known
-    assert (table.frame["value"] == table.frame["printed"].astype(float)).all()
+    printed = table.frame["printed"].str.removeprefix("<").astype(float)
+    assert (table.frame["value"] == printed).all()
 
 
 @pytest.mark.parametrize("name", [f"leckie2014/model{k}" for k in (1, 2, 3, 4)])
@@ -63,14 +64,9 @@ def test_print_has_every_parameter_with_correlations_for_the_covariances(name: s
 
 
 def test_there_are_the_cases_that_are_promised() -> None:
-    leckie = (
-        "data",
-        "simulation",
-        "simulation_large",
-        "model1_level2",
-        *(f"model{k}" for k in (1, 2, 3, 4)),
-    )
-    slides = ("data", "reisby", *(f"model{k}" for k in range(1, 7)))
+    leckie = ["data", "simulation", "simulation_large", "model1_level2"]
+    leckie += [f"model{k}" for k in (1, 2, 3, 4)]
+    slides = ["data", "reisby", *(f"model{k}" for k in range(1, 7))]
     assert {"hlm/female", *(f"leckie2014/{k}" for k in leckie)} <= set(published())
     assert {f"slides2014/{k}" for k in slides} <= set(published())
 
@@ -123,7 +119,8 @@ def test_bounds_and_powers_as_printed(tmp_path: Path) -> None:
 
 def test_a_table_a_source_and_all_names() -> None:
     assert published("leckie2014/model1").name == "leckie2014/model1"
-    assert "leckie2014/model1" in [t.name for t in published("leckie2014")]
+    assert {t.name.partition("/")[0] for t in published("leckie2014")} == {"leckie2014"}
+    assert "leckie2014/model4" in [t.name for t in published("leckie2014")]
     assert "hlm/female" in published()
 
 
