@@ -125,10 +125,16 @@ def _rules(case: PublishedTable, job: Job) -> dict[str, Rule]:
 
 
 def fits_of(case: PublishedTable, job: Job) -> list[str]:
-    """Return the names of the fits that a job needs, those its engine cannot express among them."""
+    """Return the names of the fits of a job, those its engine cannot express among them.
+
+    They are those that its numbers need, and those that no number of the case needs: nothing is
+    printed of these, and they are there to be compared between engines.
+    """
     if job.engine in (PRINT, DATA):
         return []
     wanted = {fit for rule in _rules(case, job).values() for fit in rule.fits}
+    every = {fit for p in set(case.frame["parameter"]) for fit in rule_of(case, p).fits}
+    wanted |= set(case.models()) - every
     allowed = case.engines[job.column].get("fits", list(case.models()))
     return [name for name in case.models() if name in wanted and name in allowed]
 

@@ -12,6 +12,7 @@ from bridge.cases.columns import Cell
 from bridge.cases.integrity import engine_spec
 from bridge.cases.rules import columns_of, engine_of, rule_of
 from bridge.cases.states import NOT_RUN, STATES, Judged, judge, overall, reason
+from bridge.published_files import MAIN
 from bridge.published_tables import PublishedTable
 from bridge.summary import digits
 
@@ -185,7 +186,8 @@ def _between(
 ) -> tuple[list[str], int]:
     """Compare the engines of a case with each other, fit by fit."""
     said: list[str] = []
-    notes: list[str] = []
+    apart: list[str] = []
+    notes: dict[frozenset[str], str] = {}
     differ = 0
     for name in case.models():
         sides = {
@@ -197,14 +199,20 @@ def _between(
             first, second = sides[a], sides[b]
             if set(first.rows) != set(second.rows) or _of_other_priors(case, a, b, name, sides):
                 continue
-            judged = list(pairs.pair(first, second).items())
+            judged = pairs.pair(first, second)
+            found = [verdict.verdict for verdict in judged.values()]
+            if set(found) == {verdicts.NOT_COMPARABLE}:
+                apart.append(f"{a} and {b}")
+                continue
+            differ += found.count(verdicts.DIFFER)
             gap = pairs.logliks(first, second)
-            differ += sum(verdict.verdict == verdicts.DIFFER for _, verdict in judged)
-            where = "" if name == "main" else f"{name}: "
-            apart = None if gap is None else gap.distance
-            said.append(where + pairs.sentence(a, b, judged, apart, digits))
-            notes.append(pairs.independence(first, second))
-    return [*said, *dict.fromkeys(notes)], differ
+            of = None if gap is None else gap.distance
+            where = "" if name == MAIN else f"{name}: "
+            said.append(where + pairs.sentence(a, b, list(judged.items()), of, digits))
+            notes[frozenset((first.engine, second.engine))] = pairs.independence(first, second)
+    if apart:
+        said.append(f"Other estimators, not compared: {'; '.join(dict.fromkeys(apart))}.")
+    return [*said, *notes.values()], differ
 
 
 def _of_other_priors(

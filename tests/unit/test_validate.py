@@ -18,6 +18,7 @@ from bridge.doctor import EngineStatus
 from bridge.errors import DataFileError, EngineFailed, OptionError, UnknownEngineError
 from bridge.published_tables import load
 from bridge.validate_report import like_print
+from bridge.validate_tables import report_case
 
 TWO = CASE.replace("[quantities", '[engines."fake too"]\nengine = "fake"\nseed = 2\n[quantities', 1)
 
@@ -233,6 +234,39 @@ def test_priors_and_fits_of_an_engine_make_its_job(tmp_path):
     (other,) = validate_run.make_jobs([case], [], False, {"fake": {"fake": "2"}})
     assert other.key != job.key  # another version, another answer
     assert job.chains == 2 and dict(job.options) == {"chains": 2, "draws": 200, "seed": 1}
+
+
+def test_a_fit_that_nothing_is_printed_of_is_there_to_be_compared(tmp_path, fits):
+    more = TWO.replace("[settings]", '[fits.more]\nvariance = "~ 1 + week"\n[settings]')
+    make_case(tmp_path / "cases", more)
+    (report,) = run(tmp_path / "cases").cases
+    assert len(fits) == 6
+    assert any(sentence.startswith("more: fake and fake too: ") for sentence in report.between)
+
+
+def test_other_estimators_are_named_and_not_compared(tmp_path):
+    case = make_case(tmp_path, TWO)
+    row = {"estimate": 1.0, "se": 0.1, "mcse": None, "component": "mean"}
+    side = {"engine": "lme4", "rows": {"x": row}, "effects": [], "zero": [], "loglik": -1.0}
+    record = {"cells": [], "versions": {}, "seconds": 0.0, "warnings": [], "refused": {},
+              "failed": ""}  # fmt: skip
+    records = {
+        label: record | {"fits": {"main": side | {"method": method}}}
+        for label, method in (("fake", "ML"), ("fake too", "REML"))
+    }
+    report = report_case(case, records)
+    assert report.between == ("Other estimators, not compared: fake and fake too.",)
+    assert report.differ == 0
+    records["fake too"]["fits"]["main"] = side | {
+        "method": "ML", "engine": "agq", "rows": {"x": row | {"estimate": 1.1}}
+    }  # fmt: skip
+    report = report_case(case, records)
+    assert report.differ == 1
+    assert report.between == (
+        "fake and fake too: 1 differ (furthest apart: x, 1.000 standard errors); "
+        "log-likelihoods 0.000 apart.",
+        "Independence: lme4 and agq share no code.",
+    )
 
 
 def test_the_cases_of_the_package_make_jobs():
