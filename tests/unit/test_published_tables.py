@@ -64,7 +64,11 @@ def test_print_has_every_parameter_with_correlations_for_the_covariances(name: s
 
 
 def test_there_are_the_cases_that_are_promised() -> None:
-    assert {"hlm/female", *(f"leckie2014/model{k}" for k in (1, 2, 3, 4))} <= set(published())
+    leckie = ["data", "simulation", "simulation_large", "model1_level2"]
+    leckie += [f"model{k}" for k in (1, 2, 3, 4)]
+    slides = ["data", "reisby", *(f"model{k}" for k in range(1, 7))]
+    assert {"hlm/female", *(f"leckie2014/{k}" for k in leckie)} <= set(published())
+    assert {f"slides2014/{k}" for k in slides} <= set(published())
 
 
 @pytest.mark.parametrize(
