@@ -106,7 +106,7 @@ def _render(template: str, reports: Sequence[CaseReport], when: str, machine: st
 
 
 def _markdown_cell(text: str) -> str:
-    return str(text).replace("|", "\\|").replace("\n", " ")
+    return " ".join(str(text).replace("|", "\\|").split())
 
 
 def as_plain(reports: Sequence[CaseReport]) -> list[dict[str, Any]]:

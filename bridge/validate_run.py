@@ -276,20 +276,28 @@ def run_job(job: Job, root: Path | None = None, cores: int = 1) -> dict[str, Any
 def _fitted(
     case: PublishedTable, job: Job, data: pd.DataFrame, cores: int, record: dict[str, Any]
 ) -> dict[str, Result]:
-    """Return the fits of a job; why one is not there goes to the record."""
-    results = {}
+    """Return the fits of a job; why one is not there goes to the record.
+
+    A fit that stops fails the job, unless the case says that this engine stops at it and why.
+    """
+    results, failed = {}, []
+    known = case.engines.get(job.column, {}).get("fails", {})
     for name in fits_of(case, job):
         try:
             spec = engine_spec(case, job.column, name)
             result = _fit(spec, data, job, cores)
         except BridgeError as error:
-            record["refused"][name] = str(error)
-            if not isinstance(error, EngineRefusal):
-                record["failed"] = f"fit {name}: {error}"
+            if name in known:
+                record["refused"][name] = f"{known[name]} ({error})"
+            elif isinstance(error, EngineRefusal):
+                record["refused"][name] = str(error)
+            else:
+                failed.append(f"fit {name}: {error}")
             continue
         results[name] = result
         record["versions"] |= dict(result.versions)
         record["warnings"] += [f"{name}: {warning}" for warning in result.warnings]
+    record["failed"] = "; ".join(failed)
     return results
 
 

@@ -101,7 +101,7 @@ def _check_engine(case: PublishedTable, label: str, table: Mapping[str, Any]) ->
         if options:
             raise DataFileError(f"{where}: '{engine}' has no options, and {next(iter(options))}.")
         return
-    for fit in table.get("fits", ()):
+    for fit in (*table.get("fits", ()), *table.get("fails", {})):
         if fit not in case.models():
             raise DataFileError(f"{where}: there is no fit '{fit}'.{suggest(fit, case.models())}")
     try:

@@ -18,7 +18,7 @@ PARAMETER, FIT_STATISTIC, FUNCTION = "parameter", "fit statistic", "function"
 #: Keys of a quantity that are not arguments of its function.
 _OWN = ("compute", "engines", "slow", "note")
 #: Keys of [engines.<label>] that are not options of the engine.
-ENGINE_KEYS = ("engine", "priors", "fits", "slow")
+ENGINE_KEYS = ("engine", "priors", "fits", "fails", "slow")
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,11 @@ def test_functions_need_the_fits_that_their_arguments_name(tmp_path, functions) 
         (CASE.replace("[engines.agq]", "[engines.print]\nchains = 1"), "", "'print' has no opt"),
         (CASE.replace("[engines.agq]", '[engines.agq]\nfits = ["nul"]'), "", "no fit 'nul'"),
         (
+            CASE.replace("[engines.agq]", '[engines.agq]\nfails = {nul = "so"}'),
+            "",
+            "there is no fit 'nul'",
+        ),
+        (
             CASE.replace("[engines.agq]", "[engines.lme4]").replace(
                 "[fits.null]", 'variance = "~ 1 + sector"\n[fits.null]'
             ),

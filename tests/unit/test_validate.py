@@ -119,6 +119,18 @@ def test_a_fit_that_fails_stops_no_other_and_is_tried_again(root, monkeypatch):
     assert not run(root).cases[0].failed
 
 
+def test_a_fit_that_is_known_to_stop_fails_nothing(tmp_path, monkeypatch):
+    def failing(spec, data, engine, **options):
+        raise EngineFailed("it stopped")
+
+    monkeypatch.setattr(validate_run, "fit", failing)
+    case = CASE.replace("seed = 1\n", 'seed = 1\nfails = {main = "No.", flat = "It is flat."}\n')
+    make_case(tmp_path / "cases", case)
+    (report,) = run(tmp_path / "cases").cases
+    assert report.failed == ()
+    assert report.columns[0].refused["flat"] == "It is flat. (it stopped)"
+
+
 def test_a_stop_keeps_what_is_done(root, monkeypatch):
     real = validate_run.run_job
 
