@@ -165,11 +165,11 @@ def test_what_every_result_says() -> None:
 @pytest.mark.parametrize(
     ("stats", "columns", "part"),
     [
-        ({"diverging": np.array([[True, True, False]])}, {}, "2 of 3 draws diverged"),
+        ({"diverging": np.array([[True, True, False, False]])}, {}, "2 of 4 draws diverged"),
         (
-            {"tree_depth": np.array([[9, 10, 11]])},
+            {"tree_depth": np.array([[9, 10, 11, 9]])},
             {},
-            "2 of 3 draws reached the maximum tree depth of 10",
+            "2 of 4 draws reached the maximum tree depth of 10",
         ),
         ({}, {"r_hat": [1.0, 1.2, 1.05]}, "2 parameter(s) have R-hat above 1.01 (worst b: 1.200)"),
         (
@@ -178,10 +178,11 @@ def test_what_every_result_says() -> None:
             "2 parameter(s) have fewer than 400 effective draws (fewest c: 50)",
         ),
         (
-            {"diverging": np.zeros((1, 3)), "tree_depth": np.full((1, 3), 9)},
+            {"diverging": np.zeros((1, 4)), "tree_depth": np.full((1, 4), 9)},
             {"r_hat": [1.01] * 3, "ess_bulk": [400.0] * 3},
             "",
         ),
+        ({"diverging": np.zeros((1, 3))}, {}, "3 draw(s) of each chain are too few to tell"),
     ],
 )
 def test_convergence_is_told(stats: dict, columns: dict, part: str) -> None:
