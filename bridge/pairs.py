@@ -22,6 +22,10 @@ from bridge.verdicts import Verdict
 _SHARED = {
     frozenset(("brms", "stan")): "brms and stan share Stan's sampler and mathematics",
     frozenset(("agq", "twostep")): "agq starts where twostep ends, by the same code",
+    frozenset(("nuts", "stan")): (
+        "nuts and stan share how columns are folded into the groups' own coefficients, and neither "
+        "density nor sampler"
+    ),
 }
 _CELLS = ("estimate", "se", "mcse", "component")
 
@@ -123,7 +127,8 @@ def independence(first: Side, second: Side) -> str:
     shared = _SHARED.get(frozenset((first.engine, second.engine)))
     if first.engine == second.engine:
         shared = f"both fits are {first.engine}'s"
-    return f"Independence: {shared or f'{first.engine} and {second.engine} share no code'}."
+    shared = shared or f"{first.engine} and {second.engine} share no code but the design"
+    return f"Independence: {shared}."
 
 
 def two_step_alone(first: Side, second: Side) -> bool:
