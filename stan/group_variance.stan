@@ -33,11 +33,18 @@ data {
   array[qv] matrix[J, k] between_variance;
   matrix[J, k] W;
   matrix[J, qv] A;
+  array[qu] int<lower=1, upper=qu + qv> u_rows; // the place of each effect among all of them
+  array[qv] int<lower=1, upper=qu + qv> v_rows;
   array[qu + qv] int<lower=1> block; // effects of one number are correlated, others independent
   array[qu + qv] int<lower=0, upper=1> centred;
   matrix<lower=0>[qu + qv, J] weight; // what the rows of a group say of its own coefficients
   matrix[qu + qv, J] toward;
   array[qu + qv] matrix[qu + qv, J] tie;
+  // gamma and delta are sampled about where the chains start, in units of what the data say of them
+  vector[p] gamma_centre;
+  matrix[p, p] gamma_factor; // of their covariance
+  vector[k] delta_centre;
+  matrix[k, k] delta_factor;
   array[p] int<lower=0, upper=2> gamma_prior_kind; // 0 flat, 1 normal, 2 Student-t
   matrix[p, 3] gamma_prior; // df, location, scale
   array[k] int<lower=0, upper=2> delta_prior_kind;
@@ -72,17 +79,19 @@ transformed data {
   }
 }
 parameters {
-  vector[p] gamma;
-  vector[k] delta;
+  vector[p] gamma_raw;
+  vector[k] delta_raw;
   vector<lower=0>[q] sd;
   vector<lower=-1, upper=1>[n_rho] cpc; // pairs (a, b), b < a, of one block, row by row
   matrix[q, J] raw;
 }
 transformed parameters {
+  vector[p] gamma = gamma_centre + gamma_factor * gamma_raw;
+  vector[k] delta = delta_centre + delta_factor * delta_raw;
   matrix[q, q] L = correlation_factor(cpc, block);
 }
 model {
-  matrix[q, J] part = fixed_parts(between_mean, gamma, between_variance, delta, J);
+  matrix[q, J] part = fixed_parts(between_mean, gamma, u_rows, between_variance, delta, v_rows, J);
   array[3] matrix[q, J] found = group_values(raw, part, sd, L, centred, weight, toward, tie);
   matrix[q, J] effects = found[2] - part;
   vector[p] step = gamma - gamma0;
@@ -90,13 +99,13 @@ model {
   vector[J] squares = rr; // (r - X * step - Z * u)'(the same)
   if (p > 0) squares += XX * to_vector(step * step') - 2 * (Xr * step);
   for (a in 1:qu) {
-    vector[J] u = effects[a]';
+    vector[J] u = effects[u_rows[a]]';
     vector[J] cross = Zr[, a];
     if (p > 0) cross -= ZX[a] * step;
     squares += u .* (ZZ[a, , a] .* u - 2 * cross);
-    for (b in 1:(a - 1)) squares += 2 * u .* effects[b]' .* ZZ[a, , b];
+    for (b in 1:(a - 1)) squares += 2 * u .* effects[u_rows[b]]' .* ZZ[a, , b];
   }
-  for (a in 1:qv) log_variance += A[, a] .* effects[qu + a]';
+  for (a in 1:qv) log_variance += A[, a] .* effects[v_rows[a]]';
   target += -0.5 * (sum(size) * log(2 * pi()) + dot_product(size, log_variance)
                     + dot_product(squares, exp(-log_variance)));
   target += std_normal_lpdf(to_vector(found[1])) + sum(found[3]);

@@ -7,6 +7,7 @@
 // they are sampled as what is left of them given what the group's rows say (`group_values`).
 // The effects and the correlations are computed from the draws.
 // Every term is added with its constants; half priors are those of the whole line, not doubled.
+// The density is that of gamma and delta: the map from what is sampled of them is linear.
 functions {
 #include functions/priors.stanfunctions
 #include functions/correlation_factor.stanfunctions
@@ -34,11 +35,18 @@ data {
   array[k_row] int<lower=1, upper=k> row_delta;
   matrix[N, k_row + qv] W;
   int<lower=0, upper=1> sparse; // 1 where the groups are small
+  array[qu] int<lower=1, upper=qu + qv> u_rows; // the place of each effect among all of them
+  array[qv] int<lower=1, upper=qu + qv> v_rows;
   array[qu + qv] int<lower=1> block; // effects of one number are correlated, others independent
   array[qu + qv] int<lower=0, upper=1> centred;
   matrix<lower=0>[qu + qv, J] weight; // what the rows of a group say of its own coefficients
   matrix[qu + qv, J] toward;
   array[qu + qv] matrix[qu + qv, J] tie;
+  // gamma and delta are sampled about where the chains start, in units of what the data say of them
+  vector[p] gamma_centre;
+  matrix[p, p] gamma_factor; // of their covariance
+  vector[k] delta_centre;
+  matrix[k, k] delta_factor;
   array[p] int<lower=0, upper=2> gamma_prior_kind; // 0 flat, 1 normal, 2 Student-t
   matrix[p, 3] gamma_prior; // df, location, scale
   array[k] int<lower=0, upper=2> delta_prior_kind;
@@ -52,10 +60,6 @@ data {
 }
 transformed data {
   int q = qu + qv;
-  array[qu] int u_rows; // of a matrix of effects
-  array[qv] int v_rows;
-  for (a in 1:qu) u_rows[a] = a;
-  for (a in 1:qv) v_rows[a] = qu + a;
   int n_rho = 0;
   for (a in 1:q) for (b in 1:(a - 1)) n_rho += block[a] == block[b];
   // LKJ(eta) makes the partial correlations independent: (1 + cpc) / 2 ~ beta(shape, shape).
@@ -88,17 +92,19 @@ transformed data {
   }
 }
 parameters {
-  vector[p] gamma;
-  vector[k] delta;
+  vector[p] gamma_raw;
+  vector[k] delta_raw;
   vector<lower=0>[q] sd;
   vector<lower=-1, upper=1>[n_rho] cpc; // pairs (a, b), b < a, of one block, row by row
   matrix[q, J] raw;
 }
 transformed parameters {
+  vector[p] gamma = gamma_centre + gamma_factor * gamma_raw;
+  vector[k] delta = delta_centre + delta_factor * delta_raw;
   matrix[q, q] L = correlation_factor(cpc, block);
 }
 model {
-  matrix[q, J] part = fixed_parts(between_mean, gamma, between_variance, delta, J);
+  matrix[q, J] part = fixed_parts(between_mean, gamma, u_rows, between_variance, delta, v_rows, J);
   array[3] matrix[q, J] found = group_values(raw, part, sd, L, centred, weight, toward, tie);
   matrix[q, J] value = found[2];
   if (sparse) {

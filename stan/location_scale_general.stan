@@ -8,6 +8,7 @@
 // For the plain model it is a little slower than location_scale.stan, and has the same density.
 // delta and the SDs of v are on the log VARIANCE scale.
 // Every term is added with its constants; half priors are those of the whole line, not doubled.
+// The density is that of gamma and delta: the map from what is sampled of them is linear.
 functions {
 #include functions/priors.stanfunctions
 #include functions/correlation_factor.stanfunctions
@@ -130,11 +131,18 @@ data {
   array[k_row] int<lower=1, upper=k> row_delta;
   matrix[N, k_row + qv] W;
   int<lower=0, upper=1> sparse; // 1 where the groups are small
+  array[qu] int<lower=1, upper=qu + qv> u_rows; // the place of each effect among all of them
+  array[qv] int<lower=1, upper=qu + qv> v_rows;
   array[qu + qv] int<lower=1> block; // effects of one number are correlated, others independent
   array[qu + qv] int<lower=0, upper=1> centred;
   matrix<lower=0>[qu + qv, J] weight; // what the rows of a group say of its own coefficients
   matrix[qu + qv, J] toward;
   array[qu + qv] matrix[qu + qv, J] tie;
+  // gamma and delta are sampled about where the chains start, in units of what the data say of them
+  vector[p] gamma_centre;
+  matrix[p, p] gamma_factor; // of their covariance
+  vector[k] delta_centre;
+  matrix[k, k] delta_factor;
   array[p] int<lower=0, upper=2> gamma_prior_kind; // 0 flat, 1 normal, 2 Student-t
   matrix[p, 3] gamma_prior; // df, location, scale
   array[k] int<lower=0, upper=2> delta_prior_kind;
@@ -161,8 +169,6 @@ data {
 }
 transformed data {
   int q = qu + qv;
-  array[qu] int u_rows; // of a matrix of effects
-  for (a in 1:qu) u_rows[a] = a;
   array[q, q] int varies = rep_array(0, q, q); // which elements are level-2 functions
   for (c in 1:n_kappa) varies[kappa_pair[c, 1], kappa_pair[c, 2]] = 1;
   // Partial correlations make a matrix of constants; where one of a block's correlations varies,
@@ -219,8 +225,8 @@ transformed data {
   }
 }
 parameters {
-  vector[p] gamma;
-  vector[k] delta;
+  vector[p] gamma_raw;
+  vector[k] delta_raw;
   vector<lower=0>[n_sd] sd;
   vector<lower=-1, upper=1>[n_cpc] cpc; // pairs (a, b), b < a, of one block, row by row
   vector<lower=-1, upper=1>[n_free] free_rho;
@@ -230,18 +236,22 @@ parameters {
   vector[latent * qu] lambda;
   vector[n_kappa] kappa;
 }
+transformed parameters {
+  vector[p] gamma = gamma_centre + gamma_factor * gamma_raw;
+  vector[k] delta = delta_centre + delta_factor * delta_raw;
+}
 model {
   matrix[q, J] sds = group_sds(sd, kappa, H, kappa_pair, varies);
   matrix[q, J] S = sds; // given the mixing
   if (t_effects) S = sds .* rep_matrix(sqrt(mixing)', q);
   array[q, q] row_vector[J] L
     = group_factors(cpc, free_rho, kappa, H, kappa_pair, varies, block, own_block, partial);
-  matrix[q, J] part = fixed_parts(between_mean, gamma, between_variance, delta, J);
+  matrix[q, J] part = fixed_parts(between_mean, gamma, u_rows, between_variance, delta, v_rows, J);
   array[3] matrix[q, J] found
     = group_values(raw, part, S, L, block, centred, weight, toward, tie);
   matrix[q, J] value = found[2];
   matrix[qv + (latent > 0), J] variance_value;
-  for (a in 1:qv) variance_value[a] = value[qu + a];
+  for (a in 1:qv) variance_value[a] = value[v_rows[a]];
   if (latent > 0) {
     matrix[qu, J] u = (value - part)[u_rows];
     if (standardised) u = u ./ sds[u_rows];
@@ -289,7 +299,7 @@ generated quantities {
         }
       }
     }
-    matrix[q, J] part = fixed_parts(between_mean, gamma, between_variance, delta, J);
+    matrix[q, J] part = fixed_parts(between_mean, gamma, u_rows, between_variance, delta, v_rows, J);
     effects = group_values(raw, part, S, L, block, centred, weight, toward, tie)[2] - part;
   }
 }

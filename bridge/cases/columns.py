@@ -44,7 +44,8 @@ class Cell:
     method : str
         What the fit behind it is ("ML", "posterior", …); empty where there is none.
     component : str
-        "mean", "variance" or "level2" of a parameter, "fit" or "function".
+        "mean", "variance" or "level2" of a parameter, "fit", "function" or "level2 function": one
+        that depends on level-2 parameters.
     note : str
         What a reader must know.
     """
@@ -203,11 +204,14 @@ def _fit_statistic(name: str, context: Context, fit: str, result: Result) -> Num
 def _of_function(rule: Rule, context: Context) -> Callable[[str, str], Cell]:
     """Return what makes the cells of a function; it is called once for all of them."""
     kept: list[Number] = []
+    component: list[str] = []
 
     def make(parameter: str, statistic: str) -> Cell:
         if not kept:
             context.read.clear()
+            context.level2.clear()
             kept.append(compute(rule.name, context, rule.arguments))
+            component.append("level2 function" if context.level2 else "function")
         number = kept[0]
         value, error = _of_number(number, statistic)
         rounding = 0.0
@@ -218,7 +222,7 @@ def _of_function(rule: Rule, context: Context) -> Callable[[str, str], Cell]:
             method = context.results[rule.fits[0]].method
         return Cell(
             parameter, statistic, value, error, number.se,
-            rounding=rounding, method=method, component="function", note=number.note,
+            rounding=rounding, method=method, component=component[0], note=number.note,
         )  # fmt: skip
 
     return make

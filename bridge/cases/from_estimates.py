@@ -12,7 +12,7 @@ from scipy import stats
 
 from bridge import names
 from bridge.cases.numbers import DATA, PRINT, Context, Number, compute, quantity
-from bridge.cases.per_draw import Function, evaluate, of_draws
+from bridge.cases.per_draw import LEVEL2, Function, evaluate, of_draws
 from bridge.errors import NotAvailable
 
 #: A parameter, or an effect, and its weight.
@@ -155,7 +155,7 @@ def covariance(context: Context, first: str, second: str, fit: str = "main") -> 
     return evaluate(context, [rho, *variances], function, fit)
 
 
-@quantity("level2_at")
+@quantity("level2_at", level2=True)
 def level2_at(
     context: Context,
     first: str,
@@ -252,6 +252,7 @@ def significant_parameters(context: Context, parameters: list[str], fit: str = "
     if context.column in (PRINT, DATA):
         raise NotAvailable("Intervals are those of a fit.")
     table = context.result(fit).estimates.set_index("parameter")
+    context.level2.update(name for name in parameters if name.startswith(LEVEL2))
     count = 0
     for name in parameters:
         if name not in table.index:

@@ -38,7 +38,7 @@ def dic_difference(context: Context, first: str, second: str) -> Number:
     return Number(one.value - other.value, float(np.hypot(one.mc_error, other.mc_error)))
 
 
-@quantity("standard_error", gives=("value",))
+@quantity("standard_error", gives=("value",), level2=True)
 def standard_error(context: Context, parameter: str, fit: str = "main") -> Number:
     """Return the posterior SD or standard error of a parameter.
 
@@ -59,7 +59,7 @@ def standard_error(context: Context, parameter: str, fit: str = "main") -> Numbe
     return Number(spread, squares.mc_error / (2 * spread))
 
 
-@quantity("standard_error_reduction", gives=("value",))
+@quantity("standard_error_reduction", gives=("value",), level2=True)
 def standard_error_reduction(context: Context, parameter: str, small: str, large: str) -> Number:
     """Return by how much the standard error is smaller in one fit than in another, in percent.
 

@@ -60,7 +60,7 @@ class _Groups:
         return np.exp(self.fixed + self.v)
 
 
-@quantity("group_icc", gives=("value",))
+@quantity("group_icc", gives=("value",), level2=True)
 def group_icc(context: Context, summary: str, fit: str = "main") -> Number:
     """Return the lowest, highest, mean or median intraclass correlation of the groups.
 
@@ -89,7 +89,7 @@ def group_icc(context: Context, summary: str, fit: str = "main") -> Number:
     return Number(value, of_draws(icc[..., nearest]).mc_error)
 
 
-@quantity("average_icc")
+@quantity("average_icc", level2=True)
 def average_icc(context: Context, at: str = "average", fit: str = "main") -> Number:
     """Return the intraclass correlation at the average (or median) level-1 variance.
 
@@ -111,7 +111,7 @@ def average_icc(context: Context, at: str = "average", fit: str = "main") -> Num
     return of_draws(found) if np.ndim(found) else Number(float(found))
 
 
-@quantity("groups_that_differ", gives=("value",))
+@quantity("groups_that_differ", gives=("value",), level2=True)
 def groups_that_differ(
     context: Context, of: str, reference: str = "average", rule: str = "interval", fit: str = "main"
 ) -> Number:
@@ -167,7 +167,7 @@ def _count_beyond(away: np.ndarray, interval: str) -> Number:
     return Number(float(differ.sum()), float(np.sqrt((turned * (1 - turned)).sum())))
 
 
-@quantity("groups_with_positive_slope", gives=("value",))
+@quantity("groups_with_positive_slope", gives=("value",), level2=True)
 def groups_with_positive_slope(
     context: Context, coefficient: str, effect: str, probability: float = 0.5, fit: str = "main"
 ) -> Number:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _ENDS = ("lower", "upper")
 
 
-@quantity("t_test", gives=("value", "se", "lower", "upper", "p"))
+@quantity("t_test", gives=("value", "se", "lower", "upper", "p"), level2=True)
 def t_test(context: Context, of: str, df: int, fit: str = "main") -> Number:
     """Return the t value of a coefficient with its p; or, of the coefficient, its interval.
 
@@ -42,7 +42,7 @@ def t_test(context: Context, of: str, df: int, fit: str = "main") -> Number:
     return Number(b / s, lower=b - half, upper=b + half, p=p, note=f"t on {df} degrees of freedom")
 
 
-@quantity("f_of_coefficient", gives=("value", "p"))
+@quantity("f_of_coefficient", gives=("value", "p"), level2=True)
 def f_of_coefficient(context: Context, of: str, df: int, fit: str = "main") -> Number:
     """Return the F test of one coefficient, the square of its t.
 
@@ -74,7 +74,7 @@ def level1_df(context: Context, fit: str = "main") -> Number:
     return Number(float(len(X) - len(first) - within))
 
 
-@quantity("effect_sd", gives=("value", "lower", "upper"))
+@quantity("effect_sd", gives=("value", "lower", "upper"), level2=True)
 def effect_sd(context: Context, effect: str, fit: str = "main") -> Number:
     """Return the SD of a group effect and its interval, roots of those of the variance.
 
@@ -92,7 +92,7 @@ def residual_sd(context: Context, fit: str = "main") -> Number:
     return _root(context, names.flat("delta", names.INTERCEPT), fit, lambda x: np.exp(x / 2))
 
 
-@quantity("residual_quantile", gives=("value",))
+@quantity("residual_quantile", gives=("value",), level2=True)
 def residual_quantile(
     context: Context, share: float, standardised: bool = False, fit: str = "main"
 ) -> Number:
@@ -152,7 +152,7 @@ def regression_summary(context: Context, which: str, fit: str = "main") -> Numbe
     return Number(float(found[which]), p=p_value)
 
 
-@quantity("group_effect", gives=("value", "se"))
+@quantity("group_effect", gives=("value", "se"), level2=True)
 def group_effect(
     context: Context, group: str, effect: str, coefficient: str = "", fit: str = "main"
 ) -> Number:

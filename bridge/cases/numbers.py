@@ -86,6 +86,8 @@ class Context:
         What functions of one column share, such as the fits of simulated data.
     read : set of (str, str)
         The printed numbers that were read, parameter and statistic.
+    level2 : set of str
+        The level-2 parameters that were read, and functions of level 2 that were called.
     """
 
     case: PublishedTable
@@ -95,6 +97,7 @@ class Context:
     refit: Callable[[ModelSpec, pd.DataFrame, int], Result] | None = None
     memo: dict[str, Any] = field(default_factory=dict)
     read: set[tuple[str, str]] = field(default_factory=set)
+    level2: set[str] = field(default_factory=set)
 
     def result(self, fit: str = MAIN) -> Result:
         """Return a fit by its name in the case.
@@ -141,10 +144,15 @@ class _Entry:
     function: Callable[..., Number]
     gives: tuple[str, ...]
     of: str
+    level2: bool
 
 
 def quantity(
-    name: str, *, gives: tuple[str, ...] = ("value", "se"), of: str = "fits"
+    name: str,
+    *,
+    gives: tuple[str, ...] = ("value", "se"),
+    of: str = "fits",
+    level2: bool = False,
 ) -> Callable[[Callable[..., Number]], Callable[..., Number]]:
     """Register a function of a `Context` and arguments under the name that case files use.
 
@@ -157,6 +165,9 @@ def quantity(
         printed of it.
     of : {"fits", "data"}
         Whether it reads fits (in the column "print" printed numbers), or the data alone.
+    level2 : bool
+        Whether it depends on level-2 variances whatever its arguments are, through group effects
+        or standard errors: maximum likelihood and a posterior differ in it as they do in these.
     """
     if of not in _OF:
         raise ValueError(f"of is one of {_OF}, not {of!r}")
@@ -164,7 +175,7 @@ def quantity(
     def register(function: Callable[..., Number]) -> Callable[..., Number]:
         if name in _KNOWN:
             raise ValueError(f"two functions are called {name}")
-        _KNOWN[name] = _Entry(function, gives, of)
+        _KNOWN[name] = _Entry(function, gives, of, level2)
         return function
 
     return register
@@ -244,6 +255,8 @@ def _check_call(
 def compute(name: str, context: Context, arguments: Mapping[str, Any]) -> Number:
     """Compute a number by the function of that name."""
     _load()
+    if _KNOWN[name].level2:
+        context.level2.add(name)
     return _KNOWN[name].function(context, **arguments)
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 #: Of parameter values by flat name: numbers, or draws (chain, draw).
 Function = Callable[[Mapping[str, Any]], Any]
 
+#: How the names of level-2 parameters begin.
+LEVEL2 = ("tau[", "rho[", "kappa[")
 #: The step of a derivative, in standard errors.
 _STEP = 1e-3
 
@@ -50,6 +52,7 @@ def evaluate(
     NotAvailable
         Where the fit has no such parameter.
     """
+    context.level2.update(name for name in parameters if name.startswith(LEVEL2))
     if context.column == PRINT:
         printed = {name: context.estimate(name, fit) for name in parameters}
         return Number(float(function(printed)), note="from the printed numbers")

@@ -9,7 +9,8 @@ where that has none either the engine's own Monte Carlo error.
 
 Maximum likelihood and a posterior are other estimators. Between them level-2 parameters and
 information criteria are *not comparable*, and so are coefficients that are not reproduced but
-within 0.3 SDs, as in `bridge.verdicts`; a cell that is not comparable counts for nothing.
+within 0.3 SDs, as in `bridge.verdicts`, and functions: those that depend on level-2 parameters
+wherever they are not reproduced. A cell that is not comparable counts for nothing.
 """
 
 from __future__ import annotations
@@ -107,8 +108,10 @@ def _state(
     if near and not noisy:
         return REPRODUCED, ""
     why = reason(case, row["parameter"], row["statistic"])
-    if other and cell.component in ("mean", "variance") and abs(in_sds) <= verdicts.SD_LIMIT:
+    if other and cell.component != "fit" and abs(in_sds) <= verdicts.SD_LIMIT:
         return NOT_COMPARABLE, f"{cell.method} is within {verdicts.SD_LIMIT} SDs of {print_method}"
+    if other and cell.component == "level2 function":
+        return NOT_COMPARABLE, f"{cell.method} against a printed {print_method} estimate"
     if why:
         return ARGUED, why
     unknown = "its Monte Carlo error is not known" if np.isnan(cell.mc_error) else ""

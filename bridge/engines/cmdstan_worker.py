@@ -27,6 +27,12 @@ _ROUTINE = (
     "1000 transitions using",
     "Adjust your expectations",
 )
+# CmdStanPy's names of the windows of warm-up
+_WINDOWS = {
+    "init_buffer": "adapt_init_phase",
+    "window": "adapt_metric_window",
+    "term_buffer": "adapt_step_size",
+}
 
 
 def sample(payload: dict[str, Any]) -> dict[str, Any]:
@@ -59,6 +65,7 @@ def sample(payload: dict[str, Any]) -> dict[str, Any]:
                 parallel_chains=min(payload["cores"], len(payload["inits"])),
                 iter_warmup=payload["warmup"],
                 iter_sampling=payload["draws"],
+                **{_WINDOWS[name]: draws for name, draws in payload["windows"].items()},
                 seed=payload["seed"],
                 adapt_delta=payload["adapt_delta"],
                 max_treedepth=payload["max_treedepth"],

@@ -233,6 +233,7 @@ async def _chain(
         "random_seed": payload["seed"],
         "chain": number,
         "num_warmup": payload["warmup"],
+        **payload["windows"],
         "num_samples": payload["draws"],
         "delta": payload["adapt_delta"],
         "max_depth": payload["max_treedepth"],

@@ -15,13 +15,14 @@ from bridge.engines.stan_draws import StanDraws, from_reply
 from bridge.engines.worker import Worker, shared
 from bridge.errors import EngineFailed, EngineNotInstalled, OptionError
 
-__all__ = ["StanDraws", "available", "choose", "log_density", "sample"]
+__all__ = ["StanDraws", "adaptation_windows", "available", "choose", "log_density", "sample"]
 
 Backend = Literal["auto", "cmdstan", "pystan"]
 Progress = Callable[[float | None, str], None]
 
 _MODULES = {"cmdstan": "bridge.engines.cmdstan_worker", "pystan": "bridge.engines.pystan_worker"}
 _LABELS = {"cmdstan": "Stan (CmdStan)", "pystan": "Stan (PyStan)"}
+_SHORT_WARMUP = 100  # draws: Stan shares out a shorter one by itself
 _ITERATION = re.compile(r"Chain \[(\d+)\] Iteration:\s*(\d+)\s*/\s*(\d+)")
 
 
@@ -160,6 +161,7 @@ def sample(
         "data": _arrays(data),
         "inits": [_arrays(values) for values in inits],
         "warmup": warmup,
+        "windows": adaptation_windows(warmup),
         "draws": draws,
         "seed": seed,
         "adapt_delta": adapt_delta,
@@ -171,6 +173,32 @@ def sample(
     sink = None if progress is None else _sink(progress, chains)
     reply = _call(name, "sample", payload, timeout, sink)
     return from_reply(name, reply)
+
+
+def adaptation_windows(warmup: int) -> dict[str, int]:
+    """Return how warm-up is shared out: step size, metric, step size again.
+
+    Stan doubles the windows in which it estimates the metric, the last of which counts: by default
+    200 of 500 draws. As chains start where the unit metric is about right, there is one short
+    window here and then one of two thirds of warm-up.
+
+    Parameters
+    ----------
+    warmup : int
+        Draws of warm-up.
+
+    Returns
+    -------
+    dict
+        init_buffer, window and term_buffer, in draws; empty where they would be too short.
+    """
+    if warmup < _SHORT_WARMUP:
+        return {}
+    return {
+        "init_buffer": round(0.075 * warmup),
+        "window": round(0.15 * warmup),
+        "term_buffer": round(0.125 * warmup),
+    }
 
 
 def log_density(

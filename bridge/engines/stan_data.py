@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,8 @@ def stan_data(design: Design) -> dict[str, Any]:
         "Z": design.Z,
         "A": design.A,
         "group": design.group + 1,
+        "u_rows": np.arange(len(design.mean_effects)) + 1,
+        "v_rows": np.arange(len(design.mean_effects), len(design.effects)) + 1,
         "block": np.asarray(design.block, dtype=int) + 1,
         **_coefficient_priors("gamma", priors.gamma),
         **_coefficient_priors("delta", priors.delta),
@@ -60,6 +62,36 @@ def stan_data(design: Design) -> dict[str, Any]:
         **_covariance_priors(design),
         "partial": np.array(design.in_partial_blocks, dtype=int),
     }
+
+
+#: What of the data block goes by effect; the scale of priors of T by two.
+_BY_EFFECT = (
+    "block", "sd_prior_kind", "sd_prior", "lkj", "tau_prior_kind", "tau_prior_df", "partial",
+)  # fmt: skip
+
+
+def ordered(data: Mapping[str, Any], order: np.ndarray) -> dict[str, Any]:
+    """Return a data block whose effects stand in another order; none has a level-2 function.
+
+    Parameters
+    ----------
+    data : mapping
+        What `stan_data` returned.
+    order : (q,) array of int
+        The effects from 0, in the order that they are to have.
+    """
+    if (np.diff(order) > 0).all():
+        return dict(data)
+    place = np.argsort(order) + 1
+    found = dict(data) | {name: data[name][order] for name in _BY_EFFECT}
+    found["tau_prior_scale"] = data["tau_prior_scale"][np.ix_(order, order)]
+    return found | {"u_rows": place[: data["qu"]], "v_rows": place[data["qu"] :]}
+
+
+def places(data: Mapping[str, Any]) -> np.ndarray:
+    """Return where each effect of the model is among those of a data block, from 0."""
+    found: np.ndarray = np.concatenate([data["u_rows"], data["v_rows"]]) - 1
+    return found
 
 
 def level2_design(design: Design) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,9 @@ quadratic b'Kb - 2 h'b is written as a sum of squares in turn, the last coeffici
     sum_a w_a (b_a + sum_(c < a) tie_ac b_c - toward_a)^2,
 
 so that each is given those before it.
+
+gamma and delta are sampled in units of their covariance there, the effects integrated out: a unit
+metric is about right from the start, and warm-up is short.
 """
 
 from __future__ import annotations
@@ -17,7 +20,9 @@ from typing import Any
 import numpy as np
 
 from bridge import group_sums
+from bridge.engines.stan_data import ordered
 from bridge.engines.stan_rows import fold
+from bridge.nuts.information import coefficient_factor
 
 # What a group says less of than this share of its largest is rounding.
 _NOTHING = 1e-9
@@ -27,7 +32,10 @@ FORMULATIONS = ("informed", "noncentred", "centred")
 
 
 def formulated(
-    formulation: str | Sequence[str], data: Mapping[str, Any], start: Mapping[str, np.ndarray]
+    formulation: str | Sequence[str],
+    data: Mapping[str, Any],
+    start: Mapping[str, np.ndarray],
+    order: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Return what of the data block says how the group effects are sampled.
 
@@ -38,16 +46,38 @@ def formulated(
     ----------
     formulation : str or sequence of str
         "auto" or one of `FORMULATIONS`, for all effects or for each.
-    data, start
+    data, start, order
         As for `information`.
     """
     q, J = len(start["sd"]), data["J"]
     words = [formulation] * q if isinstance(formulation, str) else list(formulation)
+    words = words if order is None else [words[a] for a in order]
     informed = np.array([word in ("auto", "informed") for word in words], dtype=bool)
     found = no_information(q, J)
-    for name, values in information(data, start).items() if informed.any() else ():
+    for name, values in information(data, start, order).items() if informed.any() else ():
         found[name][informed] = values[informed]
     return found | {"centred": np.array([int(word == "centred") for word in words], dtype=int)}
+
+
+def as_sampled(
+    formulation: str | Sequence[str],
+    data: Mapping[str, Any],
+    start: Mapping[str, np.ndarray],
+    sort: bool,
+) -> dict[str, Any]:
+    """Return a data block with all that says how coefficients and effects are sampled.
+
+    Parameters
+    ----------
+    formulation, data, start
+        As for `formulated`.
+    sort : bool
+        Whether the effects that are known best come first. Where correlations have level-2
+        functions their order is a matter of the model, and it must not.
+    """
+    order = best_known_first(data, start) if sort else np.arange(len(start["sd"]))
+    told = formulated(formulation, data, start, order) | coefficient_units(data, start)
+    return ordered(data, order) | told
 
 
 def no_information(q: int, J: int) -> dict[str, np.ndarray]:
@@ -55,7 +85,32 @@ def no_information(q: int, J: int) -> dict[str, np.ndarray]:
     return {"weight": np.zeros((q, J)), "toward": np.zeros((q, J)), "tie": np.zeros((q, q, J))}
 
 
-def information(data: Mapping[str, Any], start: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def best_known_first(data: Mapping[str, Any], start: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the effects from 0, those that the rows of the groups say most of first.
+
+    Each is sampled given those before it, and not those after it: where it is correlated with one
+    that is known better, that one is to come before it.
+
+    Parameters
+    ----------
+    data, start
+        As for `information`.
+
+    Returns
+    -------
+    (q,) array of int
+        In the order of their reliabilities s^2 w / (1 + s^2 w), on average over groups.
+    """
+    K, _ = _says(data, start)
+    signal = start["sd"] ** 2 * np.diagonal(K, axis1=1, axis2=2)
+    reliability = (signal / (1 + signal)).mean(axis=0)
+    found: np.ndarray = np.argsort(-reliability, kind="stable")
+    return found
+
+
+def information(
+    data: Mapping[str, Any], start: Mapping[str, np.ndarray], order: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """Return what the groups say of their coefficients.
 
     Parameters
@@ -64,13 +119,25 @@ def information(data: Mapping[str, Any], start: Mapping[str, np.ndarray]) -> dic
         The data block with rows, as `bridge.engines.stan_data.stan_data` makes it.
     start : mapping
         What `bridge.starting.starting_values` returned.
+    order : (q,) array of int, optional
+        The effects from 0 in the order that they are sampled in; by default the model's.
 
     Returns
     -------
     dict
-        weight and toward (q, J), tie (q, q, J), u before v: precisions, what the coefficients
+        weight and toward (q, J), tie (q, q, J), in that order: precisions, what the coefficients
         (effect and its part of the fixed function) are about, and slopes on those before.
     """
+    K, h = _says(data, start)
+    order = np.arange(h.shape[1]) if order is None else order
+    found = in_turn(K[:, order[:, None], order], h[:, order])
+    return dict(zip(("weight", "toward", "tie"), found, strict=True))
+
+
+def _says(
+    data: Mapping[str, Any], start: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return information (J, q, q) and score (J, q) of the coefficients, u before v."""
     group, J = np.asarray(data["group"]) - 1, data["J"]
     X, Z, W, A, qu = data["X"], data["Z"], data["W"], data["A"], data["qu"]
     u, v = start["effects"][:qu, group], start["effects"][qu:, group]
@@ -82,16 +149,44 @@ def information(data: Mapping[str, Any], start: Mapping[str, np.ndarray]) -> dic
     _, rest, rows = fold(W, A, group, J)
     # working response: the log variance of the row, and how far its square is from expected
     response = log_variance - rows @ start["delta"][rest] + r**2 * D - 1
-    found = no_information(len(start["sd"]), J)
+    q = len(start["sd"])
+    K, h = np.zeros((J, q, q)), np.zeros((J, q))
     for own, design, weight, outcome in (
         (np.arange(qu), Z, D, left),
-        (np.arange(qu, len(start["sd"])), A, np.full(len(D), 0.5), response),
+        (np.arange(qu, q), A, np.full(len(D), 0.5), response),
     ):
         if len(own):
-            K = group_sums.products(design * weight[:, None], design, group, J)
-            h = group_sums.products(design * weight[:, None], outcome[:, None], group, J)[:, :, 0]
-            found["weight"][own], found["toward"][own], tie = in_turn(K, h)
-            found["tie"][np.ix_(own, own)] = tie
+            says = design * weight[:, None]
+            K[:, own[:, None], own] = group_sums.products(says, design, group, J)
+            h[:, own] = group_sums.products(says, outcome[:, None], group, J)[:, :, 0]
+    return K, h
+
+
+def coefficient_units(
+    data: Mapping[str, Any], start: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return what of the data block says how gamma and delta are sampled.
+
+    Parameters
+    ----------
+    data, start
+        As for `information`.
+
+    Returns
+    -------
+    dict
+        gamma_centre (p,) and delta_centre (k,), the start; gamma_factor (p, p) and delta_factor
+        (k, k), lower triangular factors of their covariances given the SDs of the effects.
+    """
+    group, qu = np.asarray(data["group"]) - 1, data["qu"]
+    effects, T = start["effects"][:, group], np.diag(start["sd"] ** 2)
+    log_variance = data["W"] @ start["delta"] + (data["A"] * effects[qu:].T).sum(axis=1)
+    found = {"gamma_centre": start["gamma"], "delta_centre": start["delta"]}
+    for name, X, D, own, says in (
+        ("gamma_factor", data["X"], data["Z"], slice(qu), np.exp(-log_variance)),
+        ("delta_factor", data["W"], data["A"], slice(qu, None), np.full(len(log_variance), 0.5)),
+    ):
+        found[name] = coefficient_factor(X, D, says, T[own, own], group, data["J"])
     return found
 
 

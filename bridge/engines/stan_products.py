@@ -9,6 +9,7 @@ import numpy as np
 
 from bridge import group_sums
 from bridge.design import Design
+from bridge.engines.stan_data import places
 from bridge.engines.stan_rows import ROWS, fixed_parts, fold
 from bridge.engines.stan_values import innovations
 
@@ -101,7 +102,7 @@ def correlation_factors(cpc: np.ndarray, block: np.ndarray) -> np.ndarray:
 
 
 def completed(draws: Mapping[str, np.ndarray], data: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return draws with the effects and the correlations that follow from them.
+    """Return draws in the model's order of effects, with the effects and correlations.
 
     Parameters
     ----------
@@ -119,8 +120,9 @@ def completed(draws: Mapping[str, np.ndarray], data: Mapping[str, Any]) -> dict[
     z = innovations(
         draws["raw"], fixed_parts(data, gamma, draws["delta"]), sd[..., None], factor, data
     )
-    matrix = factor @ np.swapaxes(factor, -1, -2)
-    pairs = [(a, b) for a in range(len(block)) for b in range(a) if block[a] == block[b]]
+    matrix, place = factor @ np.swapaxes(factor, -1, -2), places(data)
+    pairs = [(a, b) for n, a in enumerate(place) for b in place[:n] if block[a] == block[b]]
     rho = [matrix[..., a, b] for a, b in pairs]
-    found = dict(draws) | {"effects": sd[..., None] * (factor @ z)}
+    effects = sd[..., None] * (factor @ z)
+    found = dict(draws) | {"sd": sd[..., place], "effects": effects[..., place, :]}
     return found | ({"rho": np.stack(rho, axis=-1)} if rho else {})

@@ -85,7 +85,7 @@ def fold(
 
 
 def fixed_parts(data: Mapping[str, Any], gamma: np.ndarray, delta: np.ndarray) -> np.ndarray:
-    """Return what of the fixed functions goes with each effect, by group.
+    """Return what of the fixed functions goes with each effect, by group, in the block's order.
 
     Parameters
     ----------
@@ -99,10 +99,10 @@ def fixed_parts(data: Mapping[str, Any], gamma: np.ndarray, delta: np.ndarray) -
     (..., q, J) array
     """
     parts = np.zeros((*np.shape(gamma)[:-1], data["qu"] + data["qv"], data["J"]))
-    for first, between, coefficients in (
-        (0, data["between_mean"], gamma),
-        (data["qu"], data["between_variance"], delta),
+    for rows, between, coefficients in (
+        (data["u_rows"], data["between_mean"], gamma),
+        (data["v_rows"], data["between_variance"], delta),
     ):
-        for a, constants in enumerate(between):
-            parts[..., first + a, :] = coefficients @ constants.T
+        for row, constants in zip(rows, between, strict=True):
+            parts[..., row - 1, :] = coefficients @ constants.T
     return parts

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bridge.engines.stan_data import places
 from bridge.engines.stan_dispersed import dispersed_rest, dispersed_start
 from bridge.engines.stan_rows import fixed_parts
 from bridge.engines.stan_values import sampled
@@ -45,6 +46,7 @@ def initial_points(
         the constant SDs and correlations, associations near zero, nu 10.
     """
     rng = np.random.default_rng(seed)
+    order = np.argsort(places(data))  # with level-2 functions it is the model's
     varies = {(int(a) - 1, int(b) - 1) for a, b in data["kappa_pair"]}
     constant = [a for a in range(len(start["sd"])) if (a, a) not in varies]
     n_cpc, n_free = _correlations(np.asarray(data["block"]), varies)
@@ -58,7 +60,7 @@ def initial_points(
             name: start[name] + start[f"{name}_step"] * rng.normal(size=start[name].shape)
             for name in ("gamma", "delta")
         }
-        point |= {"sd": sd[constant], "cpc": rng.uniform(-0.1, 0.1, n_cpc)}
+        point |= {"sd": sd[order][constant], "cpc": rng.uniform(-0.1, 0.1, n_cpc)}
         point["free_rho"] = rng.uniform(-_SMALL, _SMALL, n_free)
         point["kappa"] = _kappa(sd, data, rng)
         point["lambda"] = _lambda(sd, data, rng)
@@ -71,9 +73,18 @@ def initial_points(
             spread = spread * np.sqrt(point["mixing"])
         # as if the effects were independent, which at the start they nearly are
         part = fixed_parts(data, point["gamma"], point["delta"])
-        point["raw"] = sampled(effects, part, spread, np.eye(len(effects)), data)
+        point["raw"] = sampled(effects[order], part, spread[order], np.eye(len(effects)), data)
+        for name in ("gamma", "delta"):
+            point[f"{name}_raw"] = coefficients_sampled(name, point[name], data)
         points.append(point)
     return points
+
+
+def coefficients_sampled(name: str, value: np.ndarray, data: Mapping[str, Any]) -> np.ndarray:
+    """Return what is sampled of gamma or delta, in the units of the data block."""
+    away = value - data[f"{name}_centre"]
+    found: np.ndarray = np.linalg.solve(data[f"{name}_factor"], away)
+    return found
 
 
 def _correlations(block: np.ndarray, varies: set[tuple[int, int]]) -> tuple[int, int]:

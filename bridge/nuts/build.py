@@ -47,13 +47,13 @@ def make_problem(arrays: Arrays, start: Start, words: list[str]) -> Problem:
 
 
 def _coefficients(a: Arrays, start: Start) -> Coefficients:
-    qu, kappa = a.Z.shape[1], _kappa(a, start)
+    qu, kappa, rows = a.Z.shape[1], _kappa(a, start), (a.group, a.J)
     half = np.full(len(a.y), 0.5)
     size = start.sd[:qu] if not a.standardised else np.ones(qu)
     return Coefficients(
         centre=np.concatenate([start.gamma, start.delta, np.zeros(a.latent * qu), kappa]),
-        gamma_map=coefficient_factor(a.X, a.Z, start.weight, start.covariance[:qu, :qu], a),
-        delta_map=coefficient_factor(a.W, a.A, half, start.covariance[qu:, qu:], a),
+        gamma_map=coefficient_factor(a.X, a.Z, start.weight, start.covariance[:qu, :qu], *rows),
+        delta_map=coefficient_factor(a.W, a.A, half, start.covariance[qu:, qu:], *rows),
         rest_map=_rest_map(a, 0.1 / np.concatenate([size, size**2])[: a.latent * qu]),
         prior_kind=a.prior_kind,
         prior=a.prior,

@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from bridge import group_sums
-from bridge.nuts.arrays import Arrays
 
 
-def conditional(D: np.ndarray, w: np.ndarray, T: np.ndarray, arrays: Arrays) -> np.ndarray:
+def conditional(
+    D: np.ndarray, w: np.ndarray, T: np.ndarray, group: np.ndarray, J: int
+) -> np.ndarray:
     """Return the covariance of the effects of design D in each group, given its rows.
 
     Parameters
@@ -23,8 +24,10 @@ def conditional(D: np.ndarray, w: np.ndarray, T: np.ndarray, arrays: Arrays) -> 
         Information of each row about its linear predictor.
     T : (a, a) array
         Covariance of the effects, positive definite.
-    arrays : Arrays
-        The grouping.
+    group : (N,) array of int
+        Group numbers from 0.
+    J : int
+        How many groups there are.
 
     Returns
     -------
@@ -34,15 +37,13 @@ def conditional(D: np.ndarray, w: np.ndarray, T: np.ndarray, arrays: Arrays) -> 
     # whitened: T^-1 need not be well conditioned
     factor = np.linalg.cholesky(T)
     white = (D @ factor) * np.sqrt(w)[:, None]
-    inside = np.linalg.inv(
-        np.eye(len(T)) + group_sums.products(white, white, arrays.group, arrays.J)
-    )
+    inside = np.linalg.inv(np.eye(len(T)) + group_sums.products(white, white, group, J))
     found: np.ndarray = factor @ inside @ factor.T
     return found
 
 
 def coefficient_factor(
-    X: np.ndarray, D: np.ndarray, w: np.ndarray, T: np.ndarray, arrays: Arrays
+    X: np.ndarray, D: np.ndarray, w: np.ndarray, T: np.ndarray, group: np.ndarray, J: int
 ) -> np.ndarray:
     """Return a triangular factor of the covariance of the coefficients of X, effects integrated.
 
@@ -50,7 +51,7 @@ def coefficient_factor(
     ----------
     X : (N, p) array
         Design of the coefficients.
-    D, w, T, arrays
+    D, w, T, group, J
         As for `conditional`.
 
     Returns
@@ -65,8 +66,8 @@ def coefficient_factor(
     size = np.sqrt(np.mean(X**2, axis=0))
     size = np.where(size > 0, size, 1.0)
     unit = X / size
-    spread = conditional(D, w, T, arrays)
-    across = group_sums.products(D * w[:, None], unit, arrays.group, arrays.J)
+    spread = conditional(D, w, T, group, J)
+    across = group_sums.products(D * w[:, None], unit, group, J)
     precision = (unit * w[:, None]).T @ unit
     precision -= np.einsum("jap,jab,jbr->pr", across, spread, across)
     return _factor_of_inverse(precision) / size[:, None]

@@ -103,7 +103,7 @@ def _mean_effects(
     a: Arrays, weight: np.ndarray, residual: np.ndarray, T: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return conditional means (J, qu) and covariances (J, qu, qu) of u."""
-    spread = conditional(a.Z, weight, T, a)
+    spread = conditional(a.Z, weight, T, a.group, a.J)
     score = group_sums.sums(a.Z * (weight * residual)[:, None], a.group, a.J)
     return np.einsum("jab,jb->ja", spread, score), spread
 
@@ -113,5 +113,5 @@ def _variance_effects(a: Arrays, ratio: np.ndarray, T: np.ndarray) -> np.ndarray
     logs = np.log(np.maximum(ratio, 1e-12)) + _LOG_CHI2
     share = np.full(len(logs), _LOG_CHI2_INFORMATION)
     score = group_sums.sums(a.A * (share * logs)[:, None], a.group, a.J)
-    found: np.ndarray = np.einsum("jab,jb->ja", conditional(a.A, share, T, a), score)
+    found: np.ndarray = np.einsum("jab,jb->ja", conditional(a.A, share, T, a.group, a.J), score)
     return found

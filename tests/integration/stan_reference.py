@@ -7,6 +7,8 @@ sampler's parameters from the density of (R, effects) by the derivative of that 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import special, stats
 
@@ -86,7 +88,7 @@ def sd_prior(kind: int, row: np.ndarray, value: float) -> float:
 
 def log_density(data: dict, point: dict) -> float:
     """Log density of (gamma, delta, sd, cpc, raw), every constant kept."""
-    block, qu = data["block"], data["qu"]
+    block, u, v = data["block"], data["u_rows"] - 1, data["v_rows"] - 1
     R = correlations(point["cpc"], block)
     effects, total = group_effects(data, point, R)
     if len(block):
@@ -99,8 +101,8 @@ def log_density(data: dict, point: dict) -> float:
             total += log_lkj(R[np.ix_(members, members)], data["lkj"][members[0]])
     for i in range(data["N"]):
         j = data["group"][i] - 1
-        mean = data["X"][i] @ point["gamma"] + data["Z"][i] @ effects[:qu, j]
-        log_variance = data["W"][i] @ point["delta"] + data["A"][i] @ effects[qu:, j]
+        mean = data["X"][i] @ point["gamma"] + data["Z"][i] @ effects[u, j]
+        log_variance = data["W"][i] @ point["delta"] + data["A"][i] @ effects[v, j]
         total += stats.norm.logpdf(data["y"][i], mean, np.sqrt(np.exp(log_variance)))
     for name in ("gamma", "delta"):
         rows = zip(data[f"{name}_prior_kind"], data[f"{name}_prior"], point[name], strict=True)
@@ -116,8 +118,17 @@ def as_sampled(data: dict, points: list[dict]) -> tuple[dict, list[dict]]:
     for point in points:
         part = fixed_parts(block, point["gamma"], point["delta"])
         part[data["centred"] == 0] = 0.0
-        moved.append(point | {"raw": point["raw"] + part})
+        moved.append(point | {"raw": point["raw"] + part} | units(block, point))
     return block, moved
+
+
+def units(data: dict, point: dict) -> dict:
+    """What is sampled of gamma and delta."""
+    return {
+        f"{name}_raw": np.linalg.inv(data[f"{name}_factor"])
+        @ (point[name] - data[f"{name}_centre"])
+        for name in ("gamma", "delta")
+    }
 
 
 def informed(data: dict, points: list[dict], seed: int = 4) -> tuple[dict, list[dict], np.ndarray]:
@@ -165,10 +176,15 @@ def make_data(
     size: int = 7,
     lkj: float = 1.0,
     seed: int = 1,
+    places: Sequence[int] = (),
 ) -> dict:
-    """Small random data with flat coefficient priors and a half-t on each SD."""
+    """Small random data with flat coefficient priors and a half-t on each SD.
+
+    ``places`` says where each effect, those of the mean first, is among all of them.
+    """
     rng = np.random.default_rng(seed)
     q, N = len(block), groups * size
+    place = np.array(places or range(1, q + 1), int)
     x = rng.normal(size=(N, 6))
     x[:, 0] = 1.0
     return {
@@ -177,8 +193,12 @@ def make_data(
         "X": x[:, :p], "W": x[:, :k], "Z": x[:, :qu], "A": x[:, : q - qu],
         # shuffled, for the program must not need sorted groups
         "group": rng.permutation(np.repeat(np.arange(1, groups + 1), size)),
+        "u_rows": place[:qu], "v_rows": place[qu:],
         "block": np.array(block, int), "centred": np.array(centred, int),
         **no_information(q, groups),
+        # whatever they are, the density of gamma and delta is the same
+        "gamma_centre": rng.normal(size=p), "gamma_factor": triangular(p, rng),
+        "delta_centre": rng.normal(size=k), "delta_factor": triangular(k, rng),
         "gamma_prior_kind": np.zeros(p, int), "gamma_prior": np.zeros((p, 3)),
         "delta_prior_kind": np.zeros(k, int), "delta_prior": np.zeros((k, 3)),
         "sd_prior_kind": np.ones(q, int),
@@ -191,6 +211,10 @@ def make_data(
         "tau_prior_kind": np.zeros(q, int), "tau_prior_df": np.zeros(q),
         "tau_prior_scale": np.zeros((q, q)), "partial": np.zeros(q, int),
     }  # fmt: skip
+
+
+def triangular(size: int, rng: np.random.Generator) -> np.ndarray:
+    return np.tril(rng.normal(size=(size, size)), -1) + np.diag(rng.lognormal(-0.5, 0.5, size))
 
 
 def flat_priors(name: str, count: int) -> dict:
@@ -304,7 +328,7 @@ def general_effects(data: dict, point: dict, T: np.ndarray) -> tuple[np.ndarray,
 
 def general_log_density(data: dict, point: dict) -> float:
     """Log density of all parameters of the general program, every constant kept."""
-    block, qu = data["block"], data["qu"]
+    block, u, v = data["block"], data["u_rows"] - 1, data["v_rows"] - 1
     T = covariances(data, point)
     effects, total = general_effects(data, point, T)
     for j in range(data["J"] if len(block) else 0):
@@ -320,12 +344,13 @@ def general_log_density(data: dict, point: dict) -> float:
     total += _correlation_priors(data, point)
     for i in range(data["N"]):
         j = data["group"][i] - 1
-        mean = data["X"][i] @ point["gamma"] + data["Z"][i] @ effects[:qu, j]
-        log_variance = data["W"][i] @ point["delta"] + data["A"][i] @ effects[qu:, j]
-        u = effects[:qu, j]
+        mean = data["X"][i] @ point["gamma"] + data["Z"][i] @ effects[u, j]
+        log_variance = data["W"][i] @ point["delta"] + data["A"][i] @ effects[v, j]
+        latent = effects[u, j]
         if data["standardised"]:
-            u = u / np.sqrt(np.diag(T[j])[:qu])
-        log_variance += np.concatenate([u, u**2])[: data["latent"] * qu] @ point["lambda"]
+            latent = latent / np.sqrt(np.diag(T[j])[u])
+        terms = np.concatenate([latent, latent**2])
+        log_variance += terms[: len(point["lambda"])] @ point["lambda"]
         total += stats.norm.logpdf(data["y"][i], mean, np.sqrt(np.exp(log_variance)))
     for name in ("gamma", "delta", "lambda", "kappa"):
         rows = zip(data[f"{name}_prior_kind"], data[f"{name}_prior"], point[name], strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,9 @@ import pytest
 import bridge
 from bridge.engines import stan_backends
 from bridge.engines.base import Plan
+from bridge.engines.stan_data import places
 from bridge.engines.stan_rows import fixed_parts
+from bridge.engines.stan_start import coefficients_sampled
 from bridge.engines.stan_values import sampled
 from bridge.engines.worker import shared
 
@@ -54,14 +56,21 @@ class Both:
         """Canonical log densities by our program."""
         data = self.stan.call["data"]
         centred = np.asarray(data["centred"])[:, None] == 1
-        at = [density.stan(point, data["centred"]) for point in self.points]
+        order = np.argsort(places(data))  # that the program has the effects in
+        points = [
+            replace(p, sd=p.sd[order], R=p.R[np.ix_(order, order)], effects=p.effects[order])
+            for p in self.points
+        ]
+        at = [density.stan(point, data["centred"]) for point in points]
         slopes = []
-        for point, (found, jacobian) in zip(self.points, at, strict=True):
+        for point, (found, jacobian) in zip(points, at, strict=True):
             # own coefficients are sampled with their part of the fixed function, or as what is
             # left of them given what the rows say
             part = fixed_parts(data, found["gamma"], found["delta"])
             L, S = np.linalg.cholesky(point.R), np.tile(point.sd[:, None], data["J"])
             found["raw"] = sampled(point.effects, part, S, L, data)
+            for name in ("gamma", "delta"):
+                found[f"{name}_raw"] = coefficients_sampled(name, found[name], data)
             precision = 1 + (point.sd * np.diag(L))[:, None] ** 2 * data["weight"]
             slopes.append(jacobian - 0.5 * np.log(np.where(centred, 1.0, precision)).sum())
         values = stan_backends.log_density(

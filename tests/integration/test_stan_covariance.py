@@ -14,7 +14,7 @@ from bridge import verdicts
 from bridge.design import make_design
 from bridge.engines import stan_backends, stan_products
 from bridge.engines.stan_data import stan_data
-from bridge.engines.stan_information import formulated
+from bridge.engines.stan_information import as_sampled
 from bridge.engines.stan_program import GENERAL, GROUPED, PLAIN, choose_program, program_text
 from bridge.engines.stan_rows import row_data
 from bridge.engines.stan_start import initial_points
@@ -100,7 +100,7 @@ def test_sums_by_group_have_the_density_of_the_rows(variance: str, priors: dict)
     design = make_design(spec, frame())
     assert choose_program(design) == GROUPED
     rows, start = stan_data(design), start_of(design)
-    rows |= formulated("auto", rows, start)
+    rows = as_sampled("auto", rows, start, sort=True)
     points = initial_points(start, 4, 3, row_data(rows))
     by_rows = stan_backends.log_density(program_text(PLAIN), row_data(rows), points)
     grouped = stan_products.without_rows(rows, design)

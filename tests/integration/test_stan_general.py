@@ -27,6 +27,7 @@ pytestmark = pytest.mark.stan
 CASES: dict[str, tuple[list[int], int, list[int], dict, dict]] = {
     "plain": ([1, 1, 2], 2, [1, 0, 0], {"lkj": 1.7}, {}),
     "no effects": ([], 0, [], {}, {}),
+    "another order": ([1, 1, 2], 1, [1, 0, 0], {"places": [3, 1, 2]}, {"latent": 2}),
     "no mean coefficients": ([1], 1, [0], {"p": 0}, {}),
     "Student-t": ([1, 1, 1], 2, [1, 0, 0], {"lkj": 2.0}, {"t_effects": True}),
     "Student-t, all centred": ([1, 2], 1, [1, 1], {}, {"t_effects": True}),

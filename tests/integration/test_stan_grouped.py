@@ -12,7 +12,7 @@ import bridge
 from bridge.design import Design, make_design
 from bridge.engines import stan_backends, stan_products
 from bridge.engines.stan_data import stan_data
-from bridge.engines.stan_information import information
+from bridge.engines.stan_information import as_sampled
 from bridge.engines.stan_program import GROUPED, PLAIN, choose_program, program_text
 from bridge.engines.stan_rows import row_data
 from bridge.engines.stan_start import initial_points
@@ -54,7 +54,8 @@ def made(case: str) -> tuple[Design, dict[str, Any], list[dict[str, Any]]]:
         design.y, design.mean.matrix, design.variance.matrix, design.Z, design.A, design.group, 9
     )
     rows = stan_data(design)
-    rows |= information(rows, start) | {"centred": np.array(centred)}
+    words = np.where(np.array(centred) == 1, "centred", "informed").tolist()
+    rows = as_sampled(words, rows, start, sort=True)
     return design, rows, initial_points(start, 4, 3, row_data(rows))
 
 

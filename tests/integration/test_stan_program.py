@@ -35,6 +35,7 @@ CASES = {
     "independent": ([1, 2, 3], 2, [1, 0, 1], {}),
     "interleaved blocks": ([1, 2, 1, 2, 1], 2, [0, 1, 1, 0, 1], {"lkj": 0.6}),
     "three in the variance": ([1, 1, 1, 1], 1, [1, 0, 1, 0], {"lkj": 3.0}),
+    "another order": ([1, 2, 1, 2, 1], 2, [0, 1, 0, 0, 1], {"places": [4, 1, 3, 5, 2]}),
     "variance alone": ([1, 1], 0, [0, 1], {}),
     "no effects": ([], 0, [], {}),
     "no mean coefficients": ([1], 1, [0], {"p": 0}),
@@ -66,7 +67,13 @@ def test_density_equals_numpy_with_every_constant(case: str, sparse: int, progra
 
 @pytest.mark.parametrize(
     "case",
-    ["u and v correlated", "two and two, mixed centring", "interleaved blocks", "no effects"],
+    [
+        "u and v correlated",
+        "two and two, mixed centring",
+        "interleaved blocks",
+        "another order",
+        "no effects",
+    ],
 )
 def test_what_the_rows_tell_leaves_the_density_as_it_is(case: str, program: str) -> None:
     block, qu, centred, other = CASES[case]
@@ -134,8 +141,8 @@ def own_effects(data: dict, point: dict) -> dict:
 def start(data: dict) -> dict:
     q, n_rho = len(data["block"]), len(reference.pairs(data["block"]))
     return {
-        "gamma": np.zeros(data["p"]),
-        "delta": np.zeros(data["k"]),
+        "gamma_raw": np.zeros(data["p"]),
+        "delta_raw": np.zeros(data["k"]),
         "sd": np.full(q, 0.5),
         "cpc": np.zeros(n_rho),
         "raw": np.zeros((q, data["J"])),

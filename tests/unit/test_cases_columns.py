@@ -164,3 +164,20 @@ def test_slow_numbers_are_left_out_when_in_a_hurry(tmp_path, data, functions):
     whole = compute_column(context)
     assert [c.parameter for c in whole] == ["constant of flat", "square"]
     assert "has no fit 'main' in column fake" in whole[1].note
+
+
+def test_functions_that_depend_on_level_2_say_so(tmp_path, data):
+    tau = "tau[u:Intercept,u:Intercept]"
+    case = make_case(
+        tmp_path,
+        CASE
+        + f'[quantities.sum]\ncompute = "linear_combination"\nterms = {{ "{tau}" = 2.0 }}\n'
+        + '[quantities.double]\ncompute = "linear_combination"\n'
+        'terms = { "gamma[week]" = 2.0 }\n'
+        '[quantities.error]\ncompute = "standard_error"\nparameter = "gamma[week]"\n',
+        HEAD + "gamma[week],mean,-2.4,1,outcome,S\nconstant of flat,mean,1,1,outcome,S\n"
+        "sum,value,25,1,variance,S\ndouble,value,-4.8,1,outcome,S\nerror,value,0.2,1,outcome,S\n",
+    )
+    _, cells = column(case, data, "fake", chains=2, draws=100, seed=1)
+    found = {name: cells[name, "value"].component for name in ("sum", "double", "error")}
+    assert found == {"sum": "level2 function", "double": "function", "error": "level2 function"}

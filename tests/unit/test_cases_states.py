@@ -68,6 +68,22 @@ def test_within_half_a_digit_and_four_errors_of_both_sides(tmp_path):
         (0, CASE, {"value": -2.45, "method": "ML", "sd": 0.2}, "not comparable"),
         (0, CASE, {"value": -2.50, "method": "ML", "sd": 0.2}, "not reached"),
         (3, CASE, {"value": 16.0, "method": "ML", "component": "level2"}, "not comparable"),
+        # functions: those of level 2 differ as it does, others by more than 0.3 SDs
+        (
+            0,
+            CASE,
+            {"value": -2.50, "method": "ML", "component": "level2 function"},
+            "not comparable",
+        ),
+        (0, CASE, {"value": -2.40, "method": "ML", "component": "level2 function"}, "reproduced"),
+        (0, CASE, {"value": -2.50, "component": "level2 function"}, "not reached"),
+        (
+            0,
+            CASE,
+            {"value": -2.45, "method": "ML", "sd": 0.2, "component": "function"},
+            "not comparable",
+        ),
+        (0, CASE, {"value": -2.50, "method": "ML", "component": "function"}, "not reached"),
         # the other way round
         (
             3,

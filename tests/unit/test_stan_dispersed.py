@@ -13,7 +13,7 @@ import pytest
 
 from bridge import Priors, errors
 from bridge.engines.stan_data import stan_data
-from bridge.engines.stan_information import formulated
+from bridge.engines.stan_information import coefficient_units, formulated
 from bridge.engines.stan_start import initial_points
 from bridge.spec import ModelSpec
 
@@ -53,7 +53,7 @@ def points_of(name: str, starts: str, chains: int = 4, **more: Any) -> tuple[dic
     plan = ModelSpec(**parts, **further).translate("stan", frame(**more), seed=3)
     # by rows in any order, every effect without its part of the fixed functions
     data, start = stan_data(plan.design), plan.call["start"]
-    data |= formulated("noncentred", data, start)
+    data |= formulated("noncentred", data, start) | coefficient_units(data, start)
     data |= {k: v for k, v in plan.call["data"].items() if k.startswith("between")}
     return data, initial_points(start, chains, 3, data, dispersed=starts == "dispersed")
 

@@ -9,8 +9,16 @@ import pandas as pd
 import pytest
 
 from bridge.design import make_design
-from bridge.engines.stan_data import stan_data
-from bridge.engines.stan_information import formulated, in_turn, information, no_information
+from bridge.engines.stan_data import places, stan_data
+from bridge.engines.stan_information import (
+    as_sampled,
+    best_known_first,
+    coefficient_units,
+    formulated,
+    in_turn,
+    information,
+    no_information,
+)
 from bridge.engines.stan_products import correlation_factors
 from bridge.engines.stan_values import innovations, sampled
 from bridge.errors import OptionError
@@ -76,6 +84,52 @@ def test_information_of_the_mean_is_that_of_weighted_least_squares_by_group() ->
         assert found["toward"][2, j] == pytest.approx(0.4 + (r**2).mean() / np.exp(0.4) - 1)
 
 
+def test_coefficients_are_sampled_in_units_of_their_covariance() -> None:
+    made = make_design(
+        ModelSpec("y ~ 1 + w + x + (1 + x | s | g)", "~ 1 + x + (1 | s | g)"), data()
+    )
+    block, rng = stan_data(made), np.random.default_rng(5)
+    start = {
+        "gamma": np.array([3.0, 0.2, 1.0]),
+        "delta": np.array([0.4, 0.3]),
+        "sd": np.array([1.0, 0.5, 0.3]),
+        "effects": rng.normal(size=(3, 8)),
+    }
+    found = coefficient_units(block, start)
+    own = np.equal.outer(made.group, made.group)
+    log_variance = made.variance.matrix @ start["delta"] + start["effects"][2, made.group]
+    # generalised least squares with the whole covariance matrix of the rows
+    for name, X, D, variance, T in (
+        ("gamma", made.mean.matrix, made.Z, np.exp(log_variance), np.diag([1.0, 0.25])),
+        ("delta", made.variance.matrix, made.A, np.full(48, 2.0), np.array([[0.09]])),
+    ):
+        V = D @ T @ D.T * own + np.diag(variance)
+        factor = found[f"{name}_factor"]
+        assert (np.triu(factor, 1) == 0).all()
+        np.testing.assert_allclose(factor @ factor.T, np.linalg.inv(X.T @ np.linalg.solve(V, X)))
+        np.testing.assert_array_equal(found[f"{name}_centre"], start[name])
+
+
+def test_the_effects_that_are_known_best_come_first() -> None:
+    spec = ModelSpec("y ~ 1 + x + (1 + x | s | g)", "~ 1 + (1 | s | g)")
+    block = stan_data(make_design(spec, data()))
+    start = {
+        "gamma": np.array([3.0, 1.0]), "delta": np.array([0.4]),
+        "sd": np.array([1.0, 1e-3, 0.5]), "effects": np.zeros((3, 8)),
+    }  # fmt: skip
+    assert best_known_first(block, start).tolist() == [0, 2, 1]
+    natural = as_sampled(["informed", "centred", "noncentred"], block, start, sort=False)
+    assert natural["u_rows"].tolist() == [1, 2] and natural["v_rows"].tolist() == [3]
+    found = as_sampled(["informed", "centred", "noncentred"], block, start, sort=True)
+    assert found["u_rows"].tolist() == [1, 3] and found["v_rows"].tolist() == [2]
+    assert places(found).tolist() == [0, 2, 1]
+    assert natural["centred"].tolist() == [0, 1, 0] and found["centred"].tolist() == [0, 0, 1]
+    for name in ("sd_prior", "sd_prior_kind", "lkj", "block", "tau_prior_df"):
+        np.testing.assert_array_equal(found[name], natural[name][[0, 2, 1]])
+    # v and the mean are told of by different numbers: what one says of the other is nothing
+    assert (found["tie"][1, 0] == 0).all() and (found["tie"][2, 1] == 0).all()
+
+
 def test_formulations() -> None:
     block = stan_data(make_design(ModelSpec("y ~ 1 + (1 | g)"), data()))
     start = {
@@ -95,7 +149,8 @@ def test_a_formulation_of_one_effect() -> None:
         "stan", data(), seed=1, formulation={"u:x": "noncentred", "v:Intercept": "centred"}
     )
     mixed = plan.call["data"]
-    assert mixed["centred"].tolist() == [0, 0, 1]
+    place = places(mixed)
+    assert mixed["centred"][place].tolist() == [0, 0, 1] and place[0] == 0
     assert (mixed["weight"][1:] == 0).all() and (mixed["weight"][0] > 0).all()
     for name in ("weight", "toward", "tie"):
         np.testing.assert_array_equal(mixed[name][0], whole[name][0])

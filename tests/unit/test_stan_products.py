@@ -85,22 +85,25 @@ def test_partial_correlations_of_a_block_of_three() -> None:
     np.testing.assert_allclose([R[0, 1], R[0, 2], partial], cpc)
 
 
-def test_draws_are_completed_with_effects_and_correlations() -> None:
+@pytest.mark.parametrize("place", [[0, 1, 2], [2, 0, 1]])
+def test_draws_are_completed_with_effects_and_correlations(place: list[int]) -> None:
     """What was sampled is made from known effects, its part of the mean added; both come back."""
     made, rng = design(), np.random.default_rng(6)
     block, centred = np.array([1, 1, 1]), np.array([1, 0, 0])
     data = sp.product_data(made) | no_information(3, 12)
     data |= {"block": block, "centred": centred, "qu": 2, "qv": 1, "J": 12}
+    data |= {"u_rows": np.array(place[:2]) + 1, "v_rows": np.array(place[2:]) + 1}
     gamma, sd = rng.normal(size=(2, 5, 4)), np.exp(rng.normal(size=(2, 5, 3)))
     cpc, z = np.tanh(rng.normal(size=(2, 5, 3))), rng.normal(size=(2, 5, 3, 12))
     factor = sp.correlation_factors(cpc, block)
     effects = sd[..., None] * (factor @ z)
     raw = z.copy()
-    raw[..., 0, :] = effects[..., 0, :] + gamma @ data["between_mean"][0].T
+    raw[..., 0, :] = effects[..., 0, :] + gamma @ data["between_mean"][place.index(0)].T
     found = sp.completed(
         {"gamma": gamma, "delta": gamma[..., :2], "sd": sd, "cpc": cpc, "raw": raw}, data
     )
-    np.testing.assert_allclose(found["effects"], effects, atol=1e-10)
-    matrix = factor @ np.swapaxes(factor, -1, -2)
+    np.testing.assert_allclose(found["effects"], effects[..., place, :], atol=1e-10)
+    np.testing.assert_array_equal(found["sd"], sd[..., place])
+    matrix = (factor @ np.swapaxes(factor, -1, -2))[..., place, :][..., place]
     expected = [matrix[..., 1, 0], matrix[..., 2, 0], matrix[..., 2, 1]]
     np.testing.assert_allclose(found["rho"], np.stack(expected, axis=-1), atol=1e-12)

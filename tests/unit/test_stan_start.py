@@ -35,9 +35,15 @@ def block_of(block: list[int], centred: list[int], J: int, **more: Any) -> dict[
     plain = {"t_effects": 0, "latent": 0, "standardised": 1, "H": np.zeros((J, 0))}
     qu, qv = min(2, len(block)), max(len(block) - 2, 0)
     plain |= {"kappa_pair": np.zeros((0, 2), int), "J": J, "qu": qu, "qv": qv}
+    plain |= {"u_rows": np.arange(qu) + 1, "v_rows": np.arange(qu, qu + qv) + 1}
     # no column of a fixed design goes with an effect
     plain |= {"between_mean": np.zeros((qu, J, 2)), "between_variance": np.zeros((qv, J, 2))}
     plain |= no_information(len(block), J)
+    plain |= {
+        "gamma_centre": np.array([1.0, 0.5]),
+        "gamma_factor": np.array([[2.0, 0], [1.0, 4.0]]),
+    }
+    plain |= {"delta_centre": np.zeros(2), "delta_factor": np.eye(2)}
     return plain | {"block": np.array(block), "centred": np.array(centred, int)} | more
 
 
@@ -50,7 +56,8 @@ def test_the_mean_may_have_no_effects() -> None:
     data = simulated(groups=8, size=4)
     none = np.zeros((len(data["y"]), 0))
     start = values(data | {"X": none, "Z": none, "A": none})
-    (point,) = initial_points(start, 1, 1, block_of([], [], 8))
+    none_of_it = {"gamma_centre": np.zeros(0), "gamma_factor": np.zeros((0, 0))}
+    (point,) = initial_points(start, 1, 1, block_of([], [], 8, **none_of_it))
     assert point["raw"].shape == (0, 8) and point["cpc"].shape == (0,)
 
 
@@ -70,6 +77,11 @@ def test_initial_points_differ_are_repeatable_and_mean_the_same_effects() -> Non
     np.testing.assert_array_equal(flat[2]["raw"], again[2]["raw"])
     moved = [(point["gamma"] - start["gamma"]) / start["gamma_step"] for point in flat]
     assert np.abs(moved).max() < 5
+    for point in flat:
+        np.testing.assert_allclose(
+            np.array([[2.0, 0], [1.0, 4.0]]) @ point["gamma_raw"], point["gamma"] - [1.0, 0.5]
+        )
+        np.testing.assert_array_equal(point["delta_raw"], point["delta"])
 
 
 def test_level2_functions_start_near_constant_sds_and_student_t_near_normal() -> None:
