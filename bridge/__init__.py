@@ -13,7 +13,7 @@ from bridge.likelihood_ratio import likelihood_ratio
 from bridge.validate import validate
 
 if TYPE_CHECKING:
-    from bridge import datasets, errors, london, models
+    from bridge import datasets, errors, london, models, plots
     from bridge.group_fits import by_group
     from bridge.priors import Priors
     from bridge.published_tables import published
@@ -39,6 +39,7 @@ __all__ = [
     "load",
     "london",
     "models",
+    "plots",
     "prior_sensitivity",
     "published",
     "spurious_precision",
@@ -56,7 +57,7 @@ _LAZY = {
     "published": "published_tables",
     "spurious_precision": "spurious",
 }
-_MODULES = ("datasets", "errors", "london", "models")
+_MODULES = ("datasets", "errors", "london", "models", "plots")
 
 
 def __getattr__(name: str) -> Any:

@@ -76,6 +76,7 @@ def test_exported_names() -> None:
         "load",
         "london",
         "models",
+        "plots",
         "prior_sensitivity",
         "published",
         "spurious_precision",
