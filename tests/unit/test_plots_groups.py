@@ -19,7 +19,7 @@ import bridge
 from bridge import errors, plots, quantities
 
 sys.path.insert(0, str(Path(__file__).parent))
-from plot_fits import fitted, picture, plain_settings  # noqa: F401 - fixtures
+from plot_fits import data, fitted, picture, plain_settings  # noqa: F401 - fixtures
 
 
 def words(ax) -> str:
@@ -101,6 +101,52 @@ def test_without_standard_errors_points_alone() -> None:
 
 def test_a_caterpillar_looks_as_it_did(picture) -> None:  # noqa: F811
     picture("caterpillar", plots.caterpillar(fitted(), of="variance"))
+
+
+# --- means against variances ------------------------------------------------------------------
+@pytest.mark.parametrize("engine", ["agq", "fake"])
+@pytest.mark.parametrize("at", [None, "own"])
+def test_means_stand_against_variances(engine, at) -> None:
+    result = fitted(engine)
+    frame = quantities.groups(result, at=at)
+    mean, variance = (frame[frame["quantity"] == of] for of in ("mean", "variance"))
+    ax = plots.mean_variance(result, at=at)
+    x, y = variance["estimate"].to_numpy(float), mean["estimate"].to_numpy(float)
+    n = mean["n"].to_numpy()
+    drawn, area = ax.collections[0].get_offsets(), ax.collections[0].get_sizes()
+    order = np.argsort(-n, kind="stable")
+    np.testing.assert_allclose(drawn, np.column_stack([x, y])[order])
+    np.testing.assert_allclose(area / area.max(), (n / n.max())[order])
+    down, across = ax.lines
+    np.testing.assert_allclose(down.get_xdata(), variance["average"].mean())
+    np.testing.assert_allclose(across.get_ydata(), mean["average"].mean())
+    r = np.corrcoef(x, y)[0, 1]
+    assert f"r = {r:.2f}".replace("-", "−") in words(ax)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("variance of g (outcome²)", "mean of g (outcome)")
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == [
+        str(int(rows)) for rows in np.quantile(n, [0, 0.5, 1], method="nearest")
+    ]
+
+
+def test_quadrants_are_named_where_they_are() -> None:
+    ax = plots.mean_variance(fitted())
+    places = {
+        text.get_text(): text.get_position() for text in ax.texts if "mean, " in text.get_text()
+    }
+    for name, (x, y) in places.items():
+        assert (y > 0.5) == ("high mean" in name) and (x > 0.5) == ("high variance" in name)
+    assert len(places) == 4
+
+
+def test_a_model_without_effects_in_the_variance_has_no_such_picture() -> None:
+    plain = bridge.fit(bridge.ModelSpec("y ~ 1 + (1 | g)"), data(), "fake", seed=1)
+    with pytest.raises(errors.NotAvailable, match="variance of groups is not let differ"):
+        plots.mean_variance(plain)
+    assert not plt.get_fignums()
+
+
+def test_means_and_variances_look_as_they_did(picture) -> None:  # noqa: F811
+    picture("mean_variance", plots.mean_variance(fitted()))
 
 
 # --- all of them ------------------------------------------------------------------------------
