@@ -7,6 +7,7 @@ something is first drawn, and its settings are left as they were.
 """
 
 from bridge.plots.caterpillar import caterpillar
+from bridge.plots.distributions import histogram, qq
 from bridge.plots.mean_variance import mean_variance
 
-__all__ = ["caterpillar", "mean_variance"]
+__all__ = ["caterpillar", "histogram", "mean_variance", "qq"]

@@ -14,12 +14,14 @@ from bridge.quantities.population import (
     variance_partition,
     variance_ratios,
 )
+from bridge.quantities.residuals import residuals
 
 __all__ = [
     "group_mean_range",
     "groups",
     "level1_variance",
     "outcome_gap",
+    "residuals",
     "variance_partition",
     "variance_ratios",
 ]

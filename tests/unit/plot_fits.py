@@ -60,6 +60,7 @@ def picture(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str, An
 
     def check(name: str, ax: Any) -> None:
         figure, expected = np.ravel(ax)[0].figure, GOLDEN / f"{name}.png"
+        figure.canvas.draw()  # the layout settles at the first drawing
         if request.config.getoption("--update-golden"):
             expected.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(expected, dpi=80, metadata={"Software": None})
