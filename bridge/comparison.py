@@ -128,7 +128,7 @@ def make_comparison(
     if not results or (len(results) == 1 and published is None):
         raise RequestError("Nothing to compare: give two results, or one and a published table.")
     check_same_data(results)
-    headings = list(labels) if labels else _labels(results)
+    headings = list(labels) if labels else labels_of(results)
     found, logliks, notes = [], [], []
     for (a, first), (b, second) in combinations(list(zip(headings, results, strict=True)), 2):
         if model_of(first) != model_of(second):
@@ -180,7 +180,8 @@ def _kind_of_functions(result: Result) -> str | None:
     return "/".join(sorted(kinds)) or None
 
 
-def _labels(results: Sequence[Result]) -> list[str]:
+def labels_of(results: Sequence[Result]) -> list[str]:
+    """Return a heading for each result: its engine, told apart where there are two of one."""
     found: list[str] = []
     for result in results:
         name, number = result.engine, 1

@@ -8,6 +8,8 @@ something is first drawn, and its settings are left as they were.
 
 from bridge.plots.caterpillar import caterpillar
 from bridge.plots.distributions import histogram, qq
+from bridge.plots.forest import forest
 from bridge.plots.mean_variance import mean_variance
+from bridge.plots.prior_posterior import prior_posterior
 
-__all__ = ["caterpillar", "histogram", "mean_variance", "qq"]
+__all__ = ["caterpillar", "forest", "histogram", "mean_variance", "prior_posterior", "qq"]

@@ -96,7 +96,7 @@ def qq(result: Result, of: str = RESIDUALS, band: str = POINTWISE, ax: Axes | No
             rasterized=n > 5000,
         )  # fmt: skip
         edge = 1.08 * max(float(np.abs(x).max()), float(np.abs(sample.values).max()))
-        axes.set(xlim=(-edge, edge), ylim=(-edge, edge), box_aspect=1)
+        axes.set(xlim=(-edge, edge), ylim=(-edge, edge))
         style.words(
             axes,
             f"Normal Q-Q plot of {sample.name}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ _RC: dict[str, Any] = {
     "axes.linewidth": 0.8,
     "axes.axisbelow": True,
 }
-_TITLE_PAD, _CAPTION_PAD = 18.0, 5.0
+TITLE_PAD, _CAPTION_PAD = 18.0, 5.0
 
 
 @contextmanager
@@ -65,6 +65,43 @@ def drawing(ax: Axes | None, size: tuple[float, float]) -> Iterator[Axes]:
         yield checked(ax)
 
 
+@contextmanager
+def drawing_panels(
+    given: Sequence[Axes] | None, size: tuple[float, float], heights: Sequence[float]
+) -> Iterator[list[Axes]]:
+    """Give axes one below the other, as `drawing` gives one.
+
+    Parameters
+    ----------
+    given : sequence of matplotlib.axes.Axes or None
+        The caller's axes; None makes a figure.
+    size : (float, float)
+        Width and height of that figure in inches.
+    heights : sequence of float
+        The heights of the panels, relative to each other.
+
+    Raises
+    ------
+    OptionError
+        Where there are not as many axes as heights.
+    """
+    import matplotlib.pyplot as plt
+
+    if given is not None and len(given) != len(heights):
+        raise OptionError(
+            f"This picture has {len(heights)} panel(s), and ax holds {len(given)}; give as many "
+            "axes, or leave ax out."
+        )
+    with plt.rc_context(_RC):
+        if given is None:
+            _, given = plt.subplots(
+                len(heights), 1, figsize=size, layout="constrained", squeeze=False,
+                height_ratios=list(heights),
+            )  # fmt: skip
+            given = list(given[:, 0])
+        yield [checked(ax) for ax in given]
+
+
 def checked(ax: Any) -> Axes:
     """Return axes, or say that they are none.
 
@@ -84,7 +121,7 @@ def checked(ax: Any) -> Axes:
 
 def words(ax: Axes, title: str, caption: str, x: str, y: str) -> None:
     """Write what stands around axes: a short title, the caption below it, and the scales."""
-    ax.set_title(title, loc="left", fontsize=LARGE, pad=_TITLE_PAD)
+    ax.set_title(title, loc="left", fontsize=LARGE, pad=TITLE_PAD)
     at_corner(ax, caption, "left")
     ax.set_xlabel(x, fontsize=NORMAL)
     ax.set_ylabel(y, fontsize=NORMAL)
