@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bridge import arviz_compat, names
+from bridge.columns import label_texts
 from bridge.errors import OptionError, suggest
 from bridge.partial_correlations import partial_factor
 
@@ -193,25 +194,10 @@ def _value(name: str, value: Any, levels: Sequence[str] | None) -> float | str:
         if not isinstance(value, int | float) or not isfinite(value):
             raise OptionError(f"level2(at=…): {name} is a finite number, not {value!r}.")
         return float(value)
-    for text in _texts(value, levels):
+    for text in label_texts(value, levels):
         if text in levels:
             return text
     raise OptionError(
         f"level2(at=…): {name} has no level '{value}'.{suggest(str(value), levels)} "
         f"It has: {', '.join(levels)}."
     )
-
-
-def _texts(value: Any, levels: Sequence[str]) -> list[str]:
-    """Return the texts a level may have for a value, the likeliest first.
-
-    1 is also "1.0", 1.0 is also "1"; of truth values 1 is "True" and 0 is "False".
-    """
-    found = [str(value)]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        return found
-    if value == int(value):
-        found += [str(int(value)), str(float(value))]
-    if value in (0, 1) and set(levels) <= {"False", "True"}:
-        found.append(str(bool(value)))
-    return found
