@@ -59,7 +59,29 @@ def elements_at(result: Result, at: Mapping[str, Any]) -> dict[tuple[str, str], 
     functions = {
         key: _predictor(terms, values, profile) for key, terms in result.level2_terms.items()
     }
-    effects = list(result.effects)
+    return covariance_elements(result.effects, functions, values)
+
+
+def covariance_elements(
+    effects: Sequence[str], functions: Mapping[str, Any], values: Values
+) -> dict[tuple[str, str], Any]:
+    """Return the variances and covariances of the group effects from the parts of a model.
+
+    Parameters
+    ----------
+    effects : sequence of str
+        Their labels, u before v.
+    functions : mapping of str to array
+        h'kappa of every level-2 function by element, ``tau[a,a]``, ``rho[a,b]`` or ``pcor[a,b]``.
+    values : callable
+        From a variable and a label to the constant element, of a shape that goes with that of the
+        functions; None where the model has none.
+
+    Returns
+    -------
+    dict of (str, str) to array
+        By the pair of effects, the earlier first.
+    """
     partial = _partial_correlations(effects, functions)
     return {
         (first, second): _covariance(first, second, functions, values, partial)
@@ -81,7 +103,7 @@ def _partial_correlations(
     if not places:
         return {}
     shape = np.broadcast_shapes(*(np.shape(value) for value in places.values()))
-    atanh = np.zeros((*shape, len(effects), len(effects)))
+    atanh = np.zeros((*shape, len(effects), len(effects)), np.result_type(*places.values()))
     for (a, b), value in places.items():
         atanh[..., b, a] = value
     factor = partial_factor(atanh)

@@ -69,6 +69,20 @@ class NewRows:
     together: np.ndarray | None
     labels: tuple[str, ...] = ()
 
+    def part(self, some: slice) -> NewRows:
+        """Return some of the rows."""
+        return NewRows(
+            self.index[some],
+            self.X[some],
+            self.W[some],
+            self.Z[some],
+            self.A[some],
+            {key: matrix[some] for key, matrix in self.level2.items()},
+            None if self.group is None else self.group[some],
+            None if self.together is None else self.together[some],
+            self.labels[some],
+        )
+
 
 def rows_of(result: Result, newdata: Any = None) -> NewRows:
     """Return the design of a fit at new rows, or at its own.
