@@ -12,6 +12,7 @@ from bridge import formula
 from bridge.columns import Factor, as_factor, as_number, is_text, positions
 from bridge.encode import Column
 from bridge.errors import (
+    ColumnTypeError,
     DataError,
     GroupsError,
     NoRowsError,
@@ -183,12 +184,22 @@ def _atom(
     if isinstance(atom, formula.Name) or atom.function == "C":
         column = used[formula.columns(atom)[0]]
         if written not in states:
+            _check_number(column)
             return {written: as_number(column)}
         return {written: _factor(column, states[written]["levels"])}
     value = evaluate(atom, *_arguments(atom, used, states), states)
     if value.ndim == 1:
         return {written: value}
     return {f"{written}[{i + 1}]": value[:, i] for i in range(value.shape[1])}
+
+
+def _check_number(column: pd.Series) -> None:
+    """Refuse text where the fit had numbers; truth values count as 0 and 1."""
+    if is_text(column) and not pd.api.types.is_bool_dtype(column.dtype):
+        raise ColumnTypeError(
+            f"Column '{column.name}' held numbers at the fit and holds text or categories here; "
+            "give numbers."
+        )
 
 
 def _factor(column: pd.Series, levels: Sequence[str]) -> Factor:

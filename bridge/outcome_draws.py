@@ -40,10 +40,10 @@ def drawn_effects(result: Result, some: np.ndarray | slice = slice(None)) -> Eff
     for name in ("u", "v"):
         if name in posterior:
             values = posterior[name].transpose("chain", "draw", result.spec.group, ...).values
-            found.append(values.reshape(-1, *values.shape[2:]))
+            found.append(values.reshape(-1, *values.shape[2:])[some])
 
     def of(rows: NewRows) -> np.ndarray:
-        return np.concatenate([values[some][:, rows.group] for values in found], axis=-1)
+        return np.concatenate([values[:, rows.group] for values in found], axis=-1)
 
     return of
 
@@ -69,7 +69,7 @@ def outcome_draws(
     result: Result, rows: NewRows, groups: str, draws: int, seed: int
 ) -> pd.DataFrame:
     """Return outcomes drawn at rows; see `bridge.predict`."""
-    rng = np.random.default_rng(seed)
+    rng = _stream(seed, 0)
     sets, known = _sets(result, draws, seed, rng)
     if not result.effects or groups == "average":
         effects = None
@@ -115,6 +115,11 @@ def _sets(
     return parameters(result, values), known
 
 
+def _stream(seed: int, *key: int) -> np.random.Generator:
+    """Return random numbers of their own: parameters are drawn with the seed itself."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
 # --- effects --------------------------------------------------------------------------------------
 def _numbered(rows: NewRows) -> NewRows:
     """Return rows with a number for each group; a row without a grouping is a group of its own."""
@@ -135,7 +140,7 @@ def _by_group(
 
 
 def _noise(seed: int, shape: tuple[int, int]) -> Callable[[int], np.ndarray]:
-    return lambda number: np.random.default_rng([seed, number]).standard_normal(shape)
+    return lambda number: _stream(seed, 1, number).standard_normal(shape)
 
 
 def roots(covariance: np.ndarray) -> np.ndarray:

@@ -188,7 +188,8 @@ BAD = {
         "factors", {"x": np.nan}, errors.DataError, "newdata has no value of x in row 0",
     ),
     "text for a number": (
-        "factors", {"x": "two"}, errors.ColumnTypeError, "Column 'x' holds values of type str",
+        "factors", {"x": "two"}, errors.ColumnTypeError,
+        "Column 'x' held numbers at the fit and holds text",
     ),
     "an infinite number": (
         "factors", {"x": np.inf}, errors.DataError, "Column 'x' is infinite in row 0",
