@@ -10,6 +10,7 @@ from bridge.compare import compare
 from bridge.criteria import criteria, criteria_difference
 from bridge.fit import fit
 from bridge.likelihood_ratio import likelihood_ratio
+from bridge.predict import predict
 from bridge.validate import validate
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ __all__ = [
     "load",
     "london",
     "models",
+    "predict",
     "prior_sensitivity",
     "published",
     "spurious_precision",

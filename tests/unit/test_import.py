@@ -76,6 +76,7 @@ def test_exported_names() -> None:
         "load",
         "london",
         "models",
+        "predict",
         "prior_sensitivity",
         "published",
         "spurious_precision",
@@ -94,11 +95,12 @@ def test_exported_names() -> None:
 
 def test_functions_are_not_hidden_by_their_modules() -> None:
     lines = run(
-        "import bridge, bridge.fit, bridge.compare, bridge.likelihood_ratio, bridge.validate\n"
+        "import bridge, bridge.fit, bridge.compare, bridge.likelihood_ratio, bridge.predict, "
+        "bridge.validate\n"
         "print(*map(callable, (bridge.fit, bridge.compare, bridge.likelihood_ratio, "
-        "bridge.validate)))"
+        "bridge.predict, bridge.validate)))"
     )
-    assert lines[0] == "True True True True"
+    assert lines[0] == "True True True True True"
 
 
 def test_what_is_not_there() -> None:
