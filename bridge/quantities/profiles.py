@@ -12,6 +12,7 @@ import pandas as pd
 from bridge import group_sums
 from bridge.design import Design
 from bridge.design_of import design_of
+from bridge.newdata import rows_at, rows_of
 from bridge.result import Result
 
 
@@ -48,15 +49,13 @@ def profiles_of(result: Result, at: Mapping[str, Any] | pd.DataFrame | None) -> 
     result : Result
         Any fit.
     at : mapping, pandas.DataFrame or None
-        Values of the predictors, as for `bridge.newdata.rows_at`; None is one profile, the average
-        of every column of the design matrices over the rows of the fit.
+        Values of the predictors, as for `bridge.newdata.rows_at`, or rows; None is one profile, the
+        average of every column of the design matrices over the rows of the fit.
     """
     if at is None:
         return average(design_of(result))
-    from bridge.newdata import design_at, rows_at
-
-    rows = rows_at(result, at)
-    found = design_at(result, rows)
+    rows = rows_at(result, at) if isinstance(at, Mapping) else at
+    found = rows_of(result, rows)
     return Profiles(rows.reset_index(drop=True), found.X, found.W, found.Z, found.A)
 
 

@@ -291,3 +291,31 @@ def test_a_linear_function_of_estimates_is_exact() -> None:
     own = result.estimates.set_index("parameter").loc[["gamma[Intercept]", "gamma[x]"]]
     np.testing.assert_allclose(found[EDGES].to_numpy(float), own[EDGES].to_numpy(float), rtol=1e-6)
     assert design_of(result).mean.labels == ("Intercept", "x")
+
+
+def test_profiles_of_predictors() -> None:
+    result = fitted("agq")
+    found = quantities.level1_variance(result, at={"x": 0, "w": [-1, 1]})
+    assert list(found["w"]) == [-1] * 5 + [1] * 5 and (found["x"] == 0).all()
+    delta = [result.estimate(f"delta[{t}]") for t in ("Intercept", "w")]
+    medians = found.loc[found["quantity"] == "median", "estimate"].to_numpy(float)
+    np.testing.assert_allclose(medians, np.exp(delta[0] + np.array([-1, 1]) * delta[1]))
+    rows = pd.DataFrame({"w": [1.0], "x": [0.0]})
+    again = quantities.level1_variance(result, at=rows)
+    np.testing.assert_array_equal(again["estimate"], found["estimate"][5:])
+    with pytest.raises(errors.OptionError, match="one profile"):
+        quantities.groups(result, at={"x": 0, "w": [-1, 1]})
+    with pytest.raises(errors.BridgeError, match="w"):
+        quantities.level1_variance(result, at={"x": 0})
+
+
+@pytest.mark.parametrize(("sector", "printed"), [(0, 44.331), (1, 33.990)])
+def test_population_averages_are_those_printed(sector: int, printed: float) -> None:
+    """Leckie, French, Charlton & Browne (2014), section 5, Model 1, of a posterior."""
+    spec = bridge.ModelSpec(
+        "mathach ~ 1 + sector + (1 | s | school)", "~ 1 + sector + (1 | s | school)"
+    )
+    result = bridge.fit(spec, bridge.datasets.load("hsb"), "agq")
+    found = row(quantities.level1_variance(result, at={"sector": sector}), "population average")
+    # a posterior mean beside maximum likelihood
+    assert abs(found["estimate"] - printed) < 0.3 * found["se"]
