@@ -76,9 +76,12 @@ def test_exported_names() -> None:
         "load",
         "london",
         "models",
+        "plots",
         "predict",
         "prior_sensitivity",
         "published",
+        "quantities",
+        "report",
         "spurious_precision",
         "validate",
     ]
