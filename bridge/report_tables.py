@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,9 @@ def data_rows(result: Result) -> Rows:
         rows.append([f"groups ({result.spec.group})", f"{result.n_groups:,}"])
         rows.append(["rows of a group: least, median, most", f"{least}, {middle:g}, {most}"])
     y = design.y
-    rows.append([f"{result.spec.outcome}: mean, SD", f"{digits(y.mean())}, {digits(y.std(ddof=1))}"])
+    rows.append(
+        [f"{result.spec.outcome}: mean, SD", f"{digits(y.mean())}, {digits(y.std(ddof=1))}"]
+    )
     rows.append([f"{result.spec.outcome}: least, most", f"{digits(y.min())}, {digits(y.max())}"])
     return rows
 
@@ -133,16 +136,20 @@ _TABLES: tuple[tuple[str, Callable[[Result], pd.DataFrame]], ...] = (
 
 def quantity_tables(result: Result) -> list[dict[str, object]]:
     """Return every table of quantities of one fit, or why it cannot be had."""
-    found = [_table(title, lambda f=function: _plain(f(result))) for title, function in _TABLES]
+    found = [_table(title, partial(function, result), _plain) for title, function in _TABLES]
     for quantity in ("mean", "variance"):
         title = f"Groups with the largest and the smallest {quantity}"
-        found.append(_table(title, lambda q=quantity: _ends(quantities.groups(result, of=q))))
+        found.append(_table(title, partial(quantities.groups, result, of=quantity), _ends))
     return found
 
 
-def _table(title: str, make: Callable[[], tuple[Rows, int]]) -> dict[str, object]:
+def _table(
+    title: str,
+    make: Callable[[], pd.DataFrame],
+    rows_of: Callable[[pd.DataFrame], tuple[Rows, int]],
+) -> dict[str, object]:
     try:
-        rows, text = make()
+        rows, text = rows_of(make())
     except RequestError as error:
         return {"title": title, "rows": [], "text": 0, "why": str(error)}
     return {"title": title, "rows": rows, "text": text, "why": ""}

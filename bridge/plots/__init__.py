@@ -7,5 +7,6 @@ something is first drawn, and its settings are left as they were.
 """
 
 from bridge.plots.caterpillar import caterpillar
+from bridge.plots.mean_variance import mean_variance
 
-__all__ = ["caterpillar"]
+__all__ = ["caterpillar", "mean_variance"]
