@@ -11,6 +11,7 @@ from bridge.criteria import criteria, criteria_difference
 from bridge.fit import fit
 from bridge.likelihood_ratio import likelihood_ratio
 from bridge.validate import validate
+from bridge.wald import wald
 
 if TYPE_CHECKING:
     from bridge import datasets, errors, london, models
@@ -43,6 +44,7 @@ __all__ = [
     "published",
     "spurious_precision",
     "validate",
+    "wald",
 ]
 
 # name -> module; imported when first used, so that `import bridge` is quick
