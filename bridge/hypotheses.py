@@ -33,7 +33,8 @@ class Coefficients:
     function : str
         That function in words.
     elsewhere : mapping of str to str
-        Labels of the other function, and its words with what to write instead.
+        Labels of the other function and names of what is no coefficient, each with a sentence that
+        says what to write instead.
     """
 
     known: Mapping[str, str]
@@ -52,9 +53,9 @@ class Coefficients:
         flat = label.startswith(VARIABLES)
         said = f"There is no coefficient '{label}'" + ("" if flat else f" in the {self.function}")
         if label in self.elsewhere:
-            return HypothesisError(f"{said}; {self.elsewhere[label]}.")
+            return HypothesisError(self.elsewhere[label])
         turned = [k for k in self.labels if sorted(k.split(":")) == sorted(label.split(":"))]
-        near = suggest(label, turned or self.known)
+        near = f" Did you mean '{turned[0]}'?" if turned else suggest(label, self.known)
         if near:
             return HypothesisError(f"{said}.{near}")
         return HypothesisError(f"{said}; there are: {_listed(self.labels)}.")
@@ -219,7 +220,8 @@ def _number(value: Any, what: str) -> float:
     except (TypeError, ValueError):
         number = float("nan")
     if isinstance(value, str) or not np.isfinite(number):
-        raise HypothesisError(f"In the hypotheses {what} is {value!r}; give a finite number.")
+        shown = repr(value) if isinstance(value, str) else value
+        raise HypothesisError(f"In the hypotheses {what} is {shown}; give a finite number.")
     return number
 
 
@@ -246,7 +248,7 @@ def _values(rhs: Any, rows: Sequence[Any]) -> np.ndarray:
     found = found * len(rows) if np.ndim(rhs) == 0 else found
     if len(found) != len(rows):
         raise HypothesisError(
-            f"rhs has {len(found)} values for {len(rows)} hypotheses; give one each, or a number "
+            f"rhs has {len(found)} values for {len(rows)} row(s); give one each, or a number "
             "for all."
         )
     return np.array([_number(value, "a value of rhs") for value in found])

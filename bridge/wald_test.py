@@ -155,8 +155,8 @@ def coefficients_of(result: Result, function: str) -> Coefficients:
     labels = tuple(str(label) for label in constant[dim].values)
     flat = [str(p) for p in result.estimates["parameter"] if str(p).startswith(VARIABLES)]
     elsewhere = {
-        str(p): "Wald tests are of gamma, delta, kappa and lambda_, and bridge.likelihood_ratio "
-        "tests variances and correlations"
+        str(p): f"{p} is no coefficient: Wald tests are of gamma, delta, kappa and lambda_, and "
+        "bridge.likelihood_ratio tests variances and correlations."
         for p in result.estimates["parameter"]
         if not str(p).startswith(VARIABLES)
     }
@@ -164,8 +164,8 @@ def coefficients_of(result: Result, function: str) -> Coefficients:
         for label in map(str, constant[other_dim].values) if other != function else ():
             if label not in labels:
                 elsewhere[label] = (
-                    f"the {other_words} has one: write {names.flat(other_variable, label)}, or "
-                    f'give function="{other}"'
+                    f"There is no coefficient '{label}' in the {words}; the {other_words} has one: "
+                    f'write {names.flat(other_variable, label)}, or give function="{other}".'
                 )
     own = {label: names.flat(variable, label) for label in labels}
     return Coefficients({**{p: p for p in flat}, **own}, labels, words, elsewhere)
@@ -211,9 +211,10 @@ def _known(result: Result, used: list[str]) -> _Known:
         notes = dict(zip(result.estimates["parameter"], result.estimates["note"], strict=True))
         name = lacking[0] if lacking else used[0]
         why = f" ({notes[name]})" if notes.get(name) else ""
+        others = " or ".join(e for e in ("agq", "nuts") if e != result.engine)
         raise NotAvailable(
-            f"There is no test: {result.engine} gives no covariance of {name}{why}; leave it out, "
-            "or fit with an engine that gives one (agq, or one with draws)."
+            f"There is no test: this fit by {result.engine} has no covariance of {name}{why}; "
+            f"leave it out, or fit with {others}."
         )
     return _Known(np.array([result.estimate(name) for name in used]), covariance)
 
