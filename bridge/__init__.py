@@ -13,6 +13,7 @@ from bridge.likelihood_ratio import likelihood_ratio
 from bridge.predict import predict
 from bridge.report import report
 from bridge.validate import validate
+from bridge.wald import wald
 
 if TYPE_CHECKING:
     from bridge import datasets, errors, london, models, plots, quantities
@@ -49,6 +50,7 @@ __all__ = [
     "report",
     "spurious_precision",
     "validate",
+    "wald",
 ]
 
 # name -> module; imported when first used, so that `import bridge` is quick
