@@ -23,7 +23,7 @@ _SHOWN = 5
 def data_rows(result: Result) -> Rows:
     """Return what is said of the data."""
     design = design_of(result)
-    rows = [["", ""], ["rows", f"{result.n_obs:,}"]]
+    rows = [["what", "number"], ["rows", f"{result.n_obs:,}"]]
     rows.append(["rows dropped for missing values", f"{result.dropped_rows:,}"])
     if result.spec.group is not None:
         size = np.bincount(design.group)
