@@ -1,0 +1,116 @@
+"""The look of every picture: colours, sizes, and the words around the axes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from bridge.errors import OptionError
+from bridge.result import Result
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Told apart by readers of every kind of colour vision (Okabe & Ito 2008).
+BLACK, GREY, LIGHT = "#000000", "#5F5F5F", "#A6A6A6"
+BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
+ORANGE, PURPLE, SKY = "#E69F00", "#CC79A7", "#56B4E9"
+#: One after the other for engines; the marker differs with the colour, for print without it.
+SERIES = (
+    (BLUE, "o"),
+    (VERMILLION, "s"),
+    (GREEN, "D"),
+    (PURPLE, "^"),
+    (ORANGE, "v"),
+    (SKY, "P"),
+)
+#: Sizes of text in points.
+SMALL, NORMAL, LARGE = 7.5, 9.0, 10.5
+_RC: dict[str, Any] = {
+    "font.size": NORMAL,
+    "axes.labelsize": NORMAL,
+    "axes.titlesize": LARGE,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
+    "legend.frameon": False,
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+}
+_TITLE_PAD, _CAPTION_PAD = 18.0, 5.0
+
+
+@contextmanager
+def drawing(ax: Axes | None, size: tuple[float, float]) -> Iterator[Axes]:
+    """Give the axes to draw on, in the style of this room; settings outside stay as they are.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes or None
+        The caller's axes; None makes a figure.
+    size : (float, float)
+        Width and height of that figure in inches.
+
+    Raises
+    ------
+    OptionError
+        Where ``ax`` is something else.
+    """
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context(_RC):
+        if ax is None:
+            _, ax = plt.subplots(figsize=size, layout="constrained")
+        yield checked(ax)
+
+
+def checked(ax: Any) -> Axes:
+    """Return axes, or say that they are none.
+
+    Raises
+    ------
+    OptionError
+        Where they are not axes of matplotlib.
+    """
+    from matplotlib.axes import Axes
+
+    if not isinstance(ax, Axes):
+        raise OptionError(
+            f"ax is one Axes of matplotlib, not {type(ax).__name__}; plt.subplots() makes one."
+        )
+    return ax
+
+
+def words(ax: Axes, title: str, caption: str, x: str, y: str) -> None:
+    """Write what stands around axes: a short title, the caption below it, and the scales."""
+    ax.set_title(title, loc="left", fontsize=LARGE, pad=_TITLE_PAD)
+    at_corner(ax, caption, "left")
+    ax.set_xlabel(x, fontsize=NORMAL)
+    ax.set_ylabel(y, fontsize=NORMAL)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def at_corner(ax: Axes, text: str, side: str) -> None:
+    """Write a line above the "left" or "right" upper corner, outside the axes."""
+    ax.annotate(
+        text,
+        xy=(0.0 if side == "left" else 1.0, 1.0),
+        xycoords="axes fraction",
+        xytext=(0.0, _CAPTION_PAD),
+        textcoords="offset points",
+        ha=side,
+        va="bottom",
+        fontsize=SMALL,
+        color=GREY if side == "left" else BLACK,
+    )
+
+
+def caption(result: Result, *more: str) -> str:
+    """Return outcome, engine and method of a result, and what else is to be said."""
+    return "; ".join([f"{result.spec.outcome} by {result.engine}, {result.method}", *more])
+
+
+def group_name(result: Result) -> str:
+    """Return the name of the grouping column."""
+    return result.spec.group or "group"
