@@ -274,6 +274,17 @@ def test_what_does_not_hold_is_refused() -> None:
     ]
 
 
+def test_a_model_without_effects_has_ranges_of_nothing() -> None:
+    none = bridge.fit(bridge.ModelSpec("y ~ 1 + x"), data(), "agq")
+    found = quantities.group_mean_range(none).set_index("quantity")
+    assert found.loc["range", "estimate"] == 0
+    level1 = quantities.level1_variance(none).set_index("quantity")
+    variance = np.exp(none.estimate("delta[Intercept]"))
+    for quantity in ("population average", "median", "10th percentile", "90th percentile"):
+        assert level1.loc[quantity, "estimate"] == pytest.approx(variance)
+    assert level1.loc["between-group variance", ["se", "lower", "upper"]].isna().all()
+
+
 def test_values_of_draws_are_those_of_the_labels() -> None:
     result = fitted("fake")
     gamma, delta, T, u, v = by_hand(result)
