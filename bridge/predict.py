@@ -1,4 +1,22 @@
-"""What a fit says of the mean and of the variance of the outcome, at its rows or at new ones."""
+"""What a fit says of the mean and of the variance of the outcome, at its rows or at new ones.
+
+With x, w, z, a the design of a row and T the covariance of a group's (u, v), in the notation of
+Leckie et al. (2014), whose outcomes are meant decides what mean and variance are:
+
+- known, the row's own group j, one of the fit's: mean x'gamma + z'u_j, variance
+  exp(w'delta + a'v_j), in the exponent also the terms of u_j of a latent association.
+- average, the group with u = 0 and v = 0: mean x'gamma, which is also the mean over all groups;
+  variance exp(w'delta), that of the median group and not the mean over groups.
+- new, a group not seen, drawn from the population. The mean is its own, x'gamma + z'u with
+  u ~ N(0, T): its estimate is that over the population, x'gamma; its SE and interval hold T. The
+  variance is the expected one within a group, E exp(w'delta + a'v) = exp(w'delta + a'T_v a / 2);
+  between groups it is z'T_u z, and in total, over the population, their sum. The intervals of these
+  three are of parameters alone. With a linear association c = (lambda / SD(u), a), on the raw scale
+  (lambda, a), and c'T c stand in the place of a and a'T_v a.
+
+Of a posterior these are functions of each draw; of other fits of the estimates (with known groups
+also of the empirical-Bayes effects, at which exp(a'v_j) is taken as it is).
+"""
 
 from __future__ import annotations
 
@@ -35,20 +53,13 @@ def predict(
         `bridge.newdata`). A mapping is a profile, each combination of its values a row, as
         ``{"sector": ["Public", "Catholic"], "ses": 0}``. The rows of the fit where left out.
     groups : {"known", "new", "average"}
-        Whose outcomes. With x, w, z, a the row's design and T the covariance of (u, v):
-
-        - "known", the row's own group j, named by the grouping column, one of the fit's:
-          mean x'gamma + z'u_j, variance exp(w'delta + a'v_j) (plus, under a latent association,
-          its terms of u_j in the exponent).
-        - "average", the group with u = 0 and v = 0: mean x'gamma, which is also the mean over all
-          groups; variance exp(w'delta), that of the median group and not the mean over groups.
-        - "new", a group not seen, drawn from the population, also where its label is one of the
-          fit's. ``mean`` is its own mean x'gamma + z'u, u ~ N(0, T): its estimate is that over the
-          population, x'gamma, and its SE and interval hold T. ``variance`` is the expected variance
-          within a group, E exp(w'delta + a'v) = exp(w'delta + a'T_v a / 2), ``between`` the
-          variance of group means z'T_u z, and ``total`` their sum, the variance of the outcome over
-          the population; the intervals of these three are of parameters alone. With a linear
-          association a and T_v are joined by lambda and T_u.
+        Whose outcomes. "known" is the row's own group, named by the grouping column (brms:
+        ``re_formula = NULL``): mean x'gamma + z'u_j, variance exp(w'delta + a'v_j). "average" has
+        u = 0 and v = 0 (``re_formula = NA``): x'gamma and exp(w'delta), the median group's and not
+        the mean variance. "new" is drawn from the population (``sample_new_levels = "gaussian"``),
+        also where its label is one of the fit's: ``mean`` is its own mean x'gamma + z'u, with T in
+        SE and interval, ``variance`` the expected variance within a group
+        exp(w'delta + a'T_v a / 2), ``between`` that of group means z'T_u z, ``total`` their sum.
     draws : bool or int
         Outcomes instead: how many to draw, or True for one for each draw of a posterior (4,000 of
         other fits). They have new residuals, and of "new" groups new effects: rows with one label

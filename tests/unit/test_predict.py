@@ -32,6 +32,7 @@ FUNCTIONS = ModelSpec(
     "~ 1 + (1 | s | g)",
     level2={"tau[u:Intercept,u:Intercept]": "~ w", "rho[u:Intercept,v:Intercept]": "~ w"},
 )
+PARTIAL = ModelSpec("y ~ 1 + x + (1 + x | g)", "~ 1 + x", level2={"tau": "~ w", "pcor": "~ w"})
 
 
 @cache
@@ -351,10 +352,10 @@ def moved(result: Result, parameter: str, step: float) -> Result:
     return replace(result, estimates=table)
 
 
-@pytest.mark.parametrize("spec", [LINEAR, FUNCTIONS], ids=["association", "functions"])
+@pytest.mark.parametrize("case", ["association", "functions", "partial"])
 @pytest.mark.parametrize("groups", ["known", "new"])
-def test_slopes_are_those_of_central_differences(spec: ModelSpec, groups: str) -> None:
-    result = ml(spec)
+def test_slopes_are_those_of_central_differences(case: str, groups: str) -> None:
+    result = ml({"association": LINEAR, "functions": FUNCTIONS, "partial": PARTIAL}[case])
     # without the part of the effects
     J, q = len(result.effects_covariance), len(result.effects)
     result = replace(result, effects_covariance=np.zeros((J, q, q)))
