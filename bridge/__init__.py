@@ -10,10 +10,13 @@ from bridge.compare import compare
 from bridge.criteria import criteria, criteria_difference
 from bridge.fit import fit
 from bridge.likelihood_ratio import likelihood_ratio
+from bridge.predict import predict
+from bridge.report import report
 from bridge.validate import validate
+from bridge.wald import wald
 
 if TYPE_CHECKING:
-    from bridge import datasets, errors, london, models, plots
+    from bridge import datasets, errors, london, models, plots, quantities
     from bridge.group_fits import by_group
     from bridge.priors import Priors
     from bridge.published_tables import published
@@ -40,10 +43,14 @@ __all__ = [
     "london",
     "models",
     "plots",
+    "predict",
     "prior_sensitivity",
     "published",
+    "quantities",
+    "report",
     "spurious_precision",
     "validate",
+    "wald",
 ]
 
 # name -> module; imported when first used, so that `import bridge` is quick
@@ -57,7 +64,7 @@ _LAZY = {
     "published": "published_tables",
     "spurious_precision": "spurious",
 }
-_MODULES = ("datasets", "errors", "london", "models", "plots")
+_MODULES = ("datasets", "errors", "london", "models", "plots", "quantities")
 
 
 def __getattr__(name: str) -> Any:

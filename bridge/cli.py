@@ -280,6 +280,29 @@ def validate(
 
 
 @app.command()
+def report(
+    results: Annotated[
+        list[Path], typer.Argument(help="Folders of saved results, or result files, of one model.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The page; by default report.html in the first folder."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write one self-contained page on saved fits of one model."""
+    from bridge.report import report as make_report
+
+    first = results[0] if results[0].is_dir() else results[0].parent
+    target = out if out is not None else first / "report.html"
+    make_report(*results, out=target)
+    if as_json:
+        _print_json({"report": str(target)})
+    else:
+        typer.echo(f"The report is in {target}")
+
+
+@app.command()
 def demo(
     as_json: Json = False,
     seed: Annotated[int, typer.Option(help="Seed of the samplers.")] = 1,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -159,3 +160,42 @@ def _label(value: Any) -> str:
     return (
         value if isinstance(value, str) else str(value.item() if hasattr(value, "item") else value)
     )
+
+
+def label_texts(value: Any, levels: Sequence[str]) -> list[str]:
+    """Return the texts a level may have for a value, the likeliest first.
+
+    1 is also "1.0", 1.0 is also "1"; of truth values 1 is "True" and 0 is "False".
+    """
+    value = value.item() if hasattr(value, "item") else value
+    found = [str(value)]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        return found
+    if value == int(value):
+        found += [str(int(value)), str(float(value))]
+    if value in (0, 1) and set(levels) <= {"False", "True"}:
+        found.append(str(bool(value)))
+    return found
+
+
+def positions(column: pd.Series, levels: Sequence[str]) -> np.ndarray:
+    """Return the position of every value among known levels, -1 where it is none of them.
+
+    Parameters
+    ----------
+    column : (N,) pandas.Series
+        Without missing values.
+    levels : sequence of str
+        As `as_factor` made them, of this column or of another one.
+
+    Returns
+    -------
+    (N,) array of int
+    """
+    known = {level: place for place, level in enumerate(levels)}
+    codes, uniques = pd.factorize(column)
+    places = [
+        next((known[text] for text in label_texts(value, levels) if text in known), -1)
+        for value in uniques
+    ]
+    return np.asarray(places, dtype=np.int64)[codes]

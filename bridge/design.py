@@ -18,6 +18,7 @@ from bridge.design_columns import (
     check_groups,
     columns_of,
     grouping_of,
+    learn_states,
     outcome_of,
 )
 from bridge.design_level2 import level2_functions
@@ -82,6 +83,9 @@ class Design:
         The level-2 functions by element, ``tau[a,a]`` (its log), ``rho[a,b]`` or ``pcor[a,b]``
         (its atanh), in the order of ``tau_pairs``; matrices (J, k), rows in the order of
         ``group_labels``. In a block with partial correlations every pair has its function.
+    states : dict or None
+        What makes the same columns of new rows; see `bridge.design_columns.learn_states`. None in
+        the design of a result that was saved without it.
     """
 
     spec: ModelSpec
@@ -98,6 +102,7 @@ class Design:
     dropped_rows: int
     outcome_mad: float
     level2: Mapping[str, Encoded] = field(default_factory=dict)
+    states: Mapping[str, Mapping[str, Any]] | None = None
 
     @property
     def mean_effects(self) -> tuple[str, ...]:
@@ -279,7 +284,8 @@ def make_design(spec: ModelSpec, data: Any) -> Design:
     check_columns(frame, used, spec)
     y = outcome_of(used, spec.outcome)
     grouping = grouping_of(frame, used, spec)
-    columns, parts = columns_of(spec, used)
+    states = learn_states(spec, used)
+    columns, parts = columns_of(spec, used, states)
 
     def encoded(node: formula.Node) -> Encoded:
         return encode(node, parts, columns, len(y))
@@ -312,6 +318,7 @@ def make_design(spec: ModelSpec, data: Any) -> Design:
         index=used.index,
         dropped_rows=len(frame) - len(used),
         outcome_mad=outcome_mad(y),
+        states=states,
     )
     elements = {design.element(pair): design.block[pair[0]] for pair in design.tau_pairs}
     functions = level2_functions(spec, elements, encoded, columns, grouping)

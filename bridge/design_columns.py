@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from bridge import formula
-from bridge.columns import Factor, as_factor, as_number, is_text
+from bridge.columns import Factor, as_factor, as_number, is_text, positions
 from bridge.encode import Column
 from bridge.errors import (
+    ColumnTypeError,
     DataError,
     GroupsError,
     NoRowsError,
     OutcomeError,
     VocabularyError,
+    suggest,
 )
 from bridge.spec import ModelSpec
-from bridge.transforms import evaluate
+from bridge.transforms import States, evaluate, learn
 
 
 def check_columns(frame: pd.DataFrame, used: pd.DataFrame, spec: ModelSpec) -> None:
@@ -92,56 +97,164 @@ def check_enough_groups(grouping: Factor, spec: ModelSpec) -> None:
         )
 
 
-def columns_of(
-    spec: ModelSpec, used: pd.DataFrame
-) -> tuple[dict[str, Column], dict[formula.Name | formula.Call, list[str]]]:
-    """Compute every atom of the formulas once; return the columns and the atoms' names."""
+def atoms_of(spec: ModelSpec) -> list[formula.Name | formula.Call]:
+    """Return the columns and transforms that the formulas of a spec are made of, each once."""
     nodes = [spec.mean_formula.fixed, spec.variance_formula.fixed]
     nodes += [t.inner for t in spec.mean_formula.random + spec.variance_formula.random]
-    nodes += [formula.parse(text).fixed for text in _level2_texts(spec)]
-    atoms = dict.fromkeys(a for node in nodes for a in formula.atoms(node))
+    nodes += [formula.parse(text).fixed for text in spec.level2_texts()]
+    return list(dict.fromkeys(a for node in nodes for a in formula.atoms(node)))
+
+
+def learn_states(spec: ModelSpec, used: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return what the columns of a spec take from all rows of the data at once.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model.
+    used : pandas.DataFrame
+        The rows used, without missing values.
+
+    Returns
+    -------
+    dict of str to dict
+        Plain values by what is written: a factor's levels, reference first, as ``sector`` (a number
+        has no entry) and ``C(sector)``, also of columns that group a transform; and what
+        `bridge.transforms.learn` finds of a transform.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for atom in atoms_of(spec):
+        if isinstance(atom, formula.Name) and not is_text(used[atom.name]):
+            continue
+        if isinstance(atom, formula.Name) or atom.function == "C":
+            found[formula.text(atom)] = {"levels": _levels(formula.columns(atom)[0], used)}
+            continue
+        for name in _groups_of(atom):
+            found[levels_key(name)] = {"levels": list(as_factor(used[name]).levels)}
+        numbers, groups = _arguments(atom, used, found)
+        found |= learn(atom, numbers, groups)
+    return found
+
+
+def levels_key(name: str) -> str:
+    """Return where the states have the levels of a column that groups a transform."""
+    return formula.text(formula.Call("C", (formula.Name(name),)))
+
+
+def _levels(name: str, used: pd.DataFrame) -> list[str]:
+    levels = as_factor(used[name]).levels
+    if len(levels) < 2:
+        raise DataError(f"Column '{name}' has one value only ({levels[0]}); leave it out.")
+    return list(levels)
+
+
+def columns_of(
+    spec: ModelSpec, used: pd.DataFrame, states: States
+) -> tuple[dict[str, Column], dict[formula.Name | formula.Call, list[str]]]:
+    """Compute every atom of the formulas once; return the columns and the atoms' names.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model.
+    used : pandas.DataFrame
+        Rows without missing values, of the fit or others. A transform of groups whose columns are
+        not all there is read from a column named as it is written.
+    states : mapping
+        From `learn_states` on the rows of the fit.
+
+    Raises
+    ------
+    DataError
+        Also where a factor has a level that is not among those of the states.
+    """
     columns: dict[str, Column] = {}
     parts: dict[formula.Name | formula.Call, list[str]] = {}
-    for atom in atoms:
-        made = _atom(atom, used)
+    for atom in atoms_of(spec):
+        made = _atom(atom, used, states)
         columns.update(made)
         parts[atom] = list(made)
     return columns, parts
 
 
-def _level2_texts(spec: ModelSpec) -> list[str]:
-    if isinstance(spec.level2, str):
-        return [spec.level2]
-    return list((spec.level2 or {}).values())
-
-
-def _atom(atom: formula.Name | formula.Call, used: pd.DataFrame) -> dict[str, Column]:
+def _atom(
+    atom: formula.Name | formula.Call, used: pd.DataFrame, states: States
+) -> dict[str, Column]:
     written = formula.text(atom)
     if isinstance(atom, formula.Name) or atom.function == "C":
-        name = atom.name if isinstance(atom, formula.Name) else formula.text(atom.arguments[0])
-        if isinstance(atom, formula.Name) and not is_text(used[name]):
-            return {written: as_number(used[name])}
-        factor = as_factor(used[name])
-        if len(factor.levels) < 2:
-            raise DataError(
-                f"Column '{name}' has one value only ({factor.levels[0]}); leave it out."
-            )
-        return {written: factor}
-    numbers, groups = {}, {}
-    for name in formula.predictors(atom):
+        column = used[formula.columns(atom)[0]]
+        if written not in states:
+            _check_number(column)
+            return {written: as_number(column)}
+        return {written: _factor(column, states[written]["levels"])}
+    value = evaluate(atom, *_arguments(atom, used, states), states)
+    if value.ndim == 1:
+        return {written: value}
+    return {f"{written}[{i + 1}]": value[:, i] for i in range(value.shape[1])}
+
+
+def _check_number(column: pd.Series) -> None:
+    """Refuse text where the fit had numbers; truth values count as 0 and 1."""
+    if is_text(column) and not pd.api.types.is_bool_dtype(column.dtype):
+        raise ColumnTypeError(
+            f"Column '{column.name}' held numbers at the fit and holds text or categories here; "
+            "give numbers."
+        )
+
+
+def _factor(column: pd.Series, levels: Sequence[str]) -> Factor:
+    codes = positions(column, levels)
+    if (codes < 0).any():
+        first = int(np.argmin(codes))
+        value = str(column.iloc[first])
+        raise DataError(
+            f"Column '{column.name}' is '{value}' in row {column.index[first]}, which is not one "
+            f"of the levels of the fit.{suggest(value, levels)} There are: {', '.join(levels)}."
+        )
+    return Factor(codes, tuple(levels))
+
+
+def read_by(node: formula.Node, there: Container[str]) -> list[str]:
+    """Return the columns a node reads of a frame that has some columns.
+
+    They are those in its text; of a transform of groups one of whose columns is not there, the
+    column named as the transform is written, if there is one.
+    """
+    if isinstance(node, formula.Name):
+        return [node.name]
+    if isinstance(node, formula.Call) and node.function in formula.WITH_GROUP:
+        written, own = formula.text(node), formula.columns(node)
+        return [written] if written in there and any(n not in there for n in own) else own
+    below = [name for child in formula.children(node) for name in read_by(child, there)]
+    return list(dict.fromkeys(below))
+
+
+def _arguments(
+    atom: formula.Call, used: pd.DataFrame, states: States
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return the numbers and the group codes a transform is of; see `bridge.transforms`."""
+    written, numbers, groups = formula.text(atom), {}, {}
+    reads = read_by(atom, used.columns)
+    no_numbers = set(formula.columns(atom)) - set(formula.predictors(atom))
+    for name in reads:
+        if name in no_numbers:
+            continue
         if is_text(used[name]) and not pd.api.types.is_bool_dtype(used[name].dtype):
             raise DataError(
                 f"{written} needs numbers, but column '{name}' holds text or categories; "
                 "turn it into numbers first."
             )
         numbers[name] = as_number(used[name])
-    for name in set(formula.columns(atom)) - set(numbers):
-        groups[name] = as_factor(used[name]).codes
-    for call in formula.walk(atom):
-        if isinstance(call, formula.Call) and call.function in ("cvar", "dvar", "gsd"):
-            group = formula.text(call.arguments[1])
-            groups.setdefault(group, as_factor(used[group]).codes)
-    value = evaluate(atom, numbers, groups)
-    if value.ndim == 1:
-        return {written: value}
-    return {f"{written}[{i + 1}]": value[:, i] for i in range(value.shape[1])}
+    for name in set(_groups_of(atom)) & set(reads):
+        levels = states[levels_key(name)]["levels"]
+        codes = positions(used[name], levels)
+        new = codes < 0
+        codes[new] = len(levels) + pd.factorize(used[name][new])[0]
+        groups[name] = codes
+    return numbers, groups
+
+
+def _groups_of(atom: formula.Call) -> list[str]:
+    """Return the columns that stand second in cvar, dvar or gsd."""
+    calls = [n for n in formula.walk(atom) if isinstance(n, formula.Call)]
+    return [formula.text(c.arguments[1]) for c in calls if c.function in formula.WITH_GROUP]

@@ -59,6 +59,7 @@ def design_of(result: Result) -> Design:
         dropped_rows=result.dropped_rows,
         outcome_mad=outcome_mad(y),
         level2=level2,
+        states=result.states,
     )
 
 

@@ -43,6 +43,10 @@ class PriorError(SpecError):
     """A prior is misspelt, malformed, or on a parameter that is not there."""
 
 
+class HypothesisError(RequestError):
+    """A hypothesis does not parse, names no coefficient, or contradicts another."""
+
+
 class OptionError(RequestError):
     """An option is unknown or its value is out of range."""
 

@@ -32,6 +32,7 @@ from bridge.formula_tree import (
     Random,
     algebra,
     atoms,
+    children,
     columns,
     predictors,
     text,
@@ -39,8 +40,8 @@ from bridge.formula_tree import (
 )
 
 __all__ = [
-    "TRANSFORMS", "Binary", "Call", "Formula", "Name", "Negative", "Node", "Number", "Random",
-    "algebra", "atoms", "columns", "parse", "predictors", "text", "walk",
+    "TRANSFORMS", "WITH_GROUP", "Binary", "Call", "Formula", "Name", "Negative", "Node", "Number",
+    "Random", "algebra", "atoms", "children", "columns", "parse", "predictors", "text", "walk",
 ]  # fmt: skip
 
 TRANSFORMS = {

@@ -62,19 +62,21 @@ Node = Name | Number | Call | Negative | Binary | Random
 _PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, ":": 3, "^": 4}
 
 
+def children(node: Node) -> tuple[Node, ...]:
+    """Return the nodes right below one."""
+    if isinstance(node, Call):
+        return node.arguments
+    if isinstance(node, Binary):
+        return (node.left, node.right)
+    if isinstance(node, Negative):
+        return (node.body,)
+    return (node.inner,) if isinstance(node, Random) else ()
+
+
 def walk(node: Node) -> Iterator[Node]:
     """Yield a node and all below it."""
     yield node
-    children: tuple[Node, ...] = ()
-    if isinstance(node, Call):
-        children = node.arguments
-    elif isinstance(node, Binary):
-        children = (node.left, node.right)
-    elif isinstance(node, Negative):
-        children = (node.body,)
-    elif isinstance(node, Random):
-        children = (node.inner,)
-    for child in children:
+    for child in children(node):
         yield from walk(child)
 
 

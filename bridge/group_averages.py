@@ -12,6 +12,7 @@ from scipy import stats
 from bridge.columns import Factor, as_factor, complete_rows
 from bridge.design_level2 import varying_groups
 from bridge.errors import DataError, NotAvailable
+from bridge.linear_hypothesis import linear_test
 from bridge.summary import aligned, digits
 
 if TYPE_CHECKING:
@@ -221,14 +222,12 @@ def _wald(averages: GroupAverages) -> GroupWald:
         others = levels[1:]
         contrasts = np.hstack([np.tile(-np.eye(p), (len(others), 1)), np.eye(p * len(others))])
         names = [(f"{level} - {levels[0]}", term) for level in others for term in terms]
-    estimate = contrasts @ table["estimate"].to_numpy(dtype=float)
-    covariance = contrasts @ averages.covariance.to_numpy() @ contrasts.T
-    se = np.sqrt(np.diag(covariance))
-    # on the scale of the standard errors, whatever the units of the predictors
-    unit = estimate / se
-    statistic = float(unit @ np.linalg.solve(covariance / np.outer(se, se), unit)) / len(unit)
-    df = (len(unit), averages.df)
+    estimates, covariance = table["estimate"].to_numpy(dtype=float), averages.covariance.to_numpy()
+    test = linear_test(contrasts, estimates, covariance, np.zeros(len(contrasts)))
+    t = test.estimate / test.se
+    statistic = test.statistic / test.rank
+    df = (test.rank, averages.df)
     found = pd.DataFrame(names, columns=["contrast", "term"])
-    found["estimate"], found["se"], found["t"], found["df"] = estimate, se, unit, averages.df
-    found["p"] = 2 * stats.t.sf(np.abs(unit), averages.df)
+    found["estimate"], found["se"], found["t"], found["df"] = test.estimate, test.se, t, df[1]
+    found["p"] = 2 * stats.t.sf(np.abs(t), averages.df)
     return GroupWald(statistic, df, float(stats.f.sf(statistic, *df)), found)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bridge import arviz_compat, names
+from bridge.columns import label_texts
 from bridge.errors import OptionError, suggest
 from bridge.partial_correlations import partial_factor
 
@@ -58,7 +59,29 @@ def elements_at(result: Result, at: Mapping[str, Any]) -> dict[tuple[str, str], 
     functions = {
         key: _predictor(terms, values, profile) for key, terms in result.level2_terms.items()
     }
-    effects = list(result.effects)
+    return covariance_elements(result.effects, functions, values)
+
+
+def covariance_elements(
+    effects: Sequence[str], functions: Mapping[str, Any], values: Values
+) -> dict[tuple[str, str], Any]:
+    """Return the variances and covariances of the group effects from the parts of a model.
+
+    Parameters
+    ----------
+    effects : sequence of str
+        Their labels, u before v.
+    functions : mapping of str to array
+        h'kappa of every level-2 function by element, ``tau[a,a]``, ``rho[a,b]`` or ``pcor[a,b]``.
+    values : callable
+        From a variable and a label to the constant element, of a shape that goes with that of the
+        functions; None where the model has none.
+
+    Returns
+    -------
+    dict of (str, str) to array
+        By the pair of effects, the earlier first.
+    """
     partial = _partial_correlations(effects, functions)
     return {
         (first, second): _covariance(first, second, functions, values, partial)
@@ -80,7 +103,7 @@ def _partial_correlations(
     if not places:
         return {}
     shape = np.broadcast_shapes(*(np.shape(value) for value in places.values()))
-    atanh = np.zeros((*shape, len(effects), len(effects)))
+    atanh = np.zeros((*shape, len(effects), len(effects)), np.result_type(*places.values()))
     for (a, b), value in places.items():
         atanh[..., b, a] = value
     factor = partial_factor(atanh)
@@ -193,25 +216,10 @@ def _value(name: str, value: Any, levels: Sequence[str] | None) -> float | str:
         if not isinstance(value, int | float) or not isfinite(value):
             raise OptionError(f"level2(at=…): {name} is a finite number, not {value!r}.")
         return float(value)
-    for text in _texts(value, levels):
+    for text in label_texts(value, levels):
         if text in levels:
             return text
     raise OptionError(
         f"level2(at=…): {name} has no level '{value}'.{suggest(str(value), levels)} "
         f"It has: {', '.join(levels)}."
     )
-
-
-def _texts(value: Any, levels: Sequence[str]) -> list[str]:
-    """Return the texts a level may have for a value, the likeliest first.
-
-    1 is also "1.0", 1.0 is also "1"; of truth values 1 is "True" and 0 is "False".
-    """
-    found = [str(value)]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        return found
-    if value == int(value):
-        found += [str(int(value)), str(float(value))]
-    if value in (0, 1) and set(levels) <= {"False", "True"}:
-        found.append(str(bool(value)))
-    return found

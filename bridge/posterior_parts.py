@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from bridge import arviz_compat, names
 from bridge.design import Design
-from bridge.errors import NotAvailable
+from bridge.errors import NotAvailable, suggest
 from bridge.marginal.by_draw import check_available, marginal_by_draw, variable_of
 from bridge.pointwise import make_groups, part_of, row_loglik
 from bridge.result import Result
@@ -185,3 +185,25 @@ def parameters_of(result: Result, posterior: xr.Dataset) -> tuple[dict[str, np.n
     wanted = [str(parameter) for parameter in result.estimates["parameter"]]
     found = {parameter: known[parameter] for parameter in wanted if parameter in known}
     return found, [parameter for parameter in wanted if parameter not in known]
+
+
+def posterior_of(result: Result) -> Any:
+    """Return the draws of a posterior as a dataset, chain and draw first."""
+    return arviz_compat.groups_of(result.idata)["posterior"].transpose("chain", "draw", ...)
+
+
+def draws_of(result: Result, parameters: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the draws (chain, draw) of some parameters of a posterior.
+
+    Raises
+    ------
+    NotAvailable
+        Where it has no draws of one.
+    """
+    posterior = posterior_of(result)
+    shape = (posterior.sizes["chain"], posterior.sizes["draw"])
+    known, _ = parameters_of(result, posterior)
+    for name in parameters:
+        if name not in known:
+            raise NotAvailable(f"There are no draws of '{name}'.{suggest(name, known)}")
+    return {name: known[name].reshape(shape) for name in parameters}

@@ -77,6 +77,9 @@ class Result:
         {column, level, levels}; level and levels are None for a number.
     membership : pandas.DataFrame or None
         Of latent classes; `class_probabilities` returns it.
+    states : dict or None
+        What makes the same columns of new rows, by what is written in the formulas: levels of
+        factors, constants of transforms, values of groups. None in a result saved without it.
     """
 
     spec: ModelSpec
@@ -101,6 +104,7 @@ class Result:
     level2_terms: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     effects_covariance: np.ndarray | None = None
     membership: pd.DataFrame | None = None
+    states: Mapping[str, Mapping[str, Any]] | None = None
 
     # --- likelihood -----------------------------------------------------------------
     @property
@@ -359,6 +363,7 @@ class Result:
             "ml": dict(self.ml),
             "level2_terms": dict(self.level2_terms),
             "membership": None if self.membership is None else _frame_to_json(self.membership),
+            "states": self.states,
         }
 
 
@@ -423,6 +428,7 @@ def load(path: str | Path) -> Result:
         effects_covariance=None if each is None else each[_COVARIANCES].to_numpy(),
         level2_terms=parts.get("level2_terms", {}),
         membership=_frame_from_json(parts["membership"]) if parts.get("membership") else None,
+        states=parts.get("states"),
     )
 
 

@@ -134,9 +134,15 @@ class ModelSpec:
         for part in (self.mean_formula, self.variance_formula):
             for node in (part.fixed, *part.random):
                 found += formula.columns(node)
-        found += [n for text in self._level2_texts() for n in _columns_of(text)]
+        found += [n for text in self.level2_texts() for n in _columns_of(text)]
         found += [self.group] if self.group else []
         return list(dict.fromkeys(found))
+
+    def level2_texts(self) -> list[str]:
+        """Return the formulas of the level-2 functions as written; none where there are none."""
+        if self.level2 is None:
+            return []
+        return [self.level2] if isinstance(self.level2, str) else list(self.level2.values())
 
     # --- changes and forms --------------------------------------------------------
     def replace(self, **changes: Any) -> ModelSpec:
@@ -360,11 +366,6 @@ class ModelSpec:
                 )
             found[key] = _level2_formula(text, key)
         return found
-
-    def _level2_texts(self) -> list[str]:
-        if self.level2 is None:
-            return []
-        return [self.level2] if isinstance(self.level2, str) else list(self.level2.values())
 
 
 def _columns_of(text: str) -> list[str]:

@@ -103,7 +103,7 @@ def _head(result: Result) -> list[str]:
         f"{spec.mean}",
         f"log variance {spec.variance}",
         *_further(spec),
-        f"Engine: {result.engine} ({versions}); {_method(result)}",
+        f"Engine: {result.engine} ({versions}); {method_words(result)}",
         f"Rows: {result.n_obs}; {groups}; dropped for missing values: {result.dropped_rows}",
     ]
     if result.method in ("ML", "REML"):
@@ -131,7 +131,8 @@ def _further(spec: ModelSpec) -> list[str]:
     return lines
 
 
-def _method(result: Result) -> str:
+def method_words(result: Result) -> str:
+    """Say what the estimates of a result are, and of a posterior how it was drawn."""
     if result.method != "posterior":
         words = {
             "ML": "maximum likelihood (ML)",

@@ -82,18 +82,11 @@ def as_markdown(reports: Sequence[CaseReport], when: str, machine: str) -> str:
 
 
 def _render(template: str, reports: Sequence[CaseReport], when: str, machine: str) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+    from bridge.page import environment
 
-    environment = Environment(
-        loader=PackageLoader("bridge", "templates"),
-        autoescape=select_autoescape(enabled_extensions=("html.j2",)),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["md"] = _markdown_cell
-    return environment.get_template(template).render(
+    templates = environment()
+    templates.filters["md"] = _markdown_cell
+    return templates.get_template(template).render(
         summary=summary_rows(reports),
         summary_table=summary_table(reports),
         cases=[_case(report) for report in reports],

@@ -12,9 +12,9 @@ from scipy import stats
 
 from bridge import arviz_compat
 from bridge.cases.numbers import PRINT, Context, Number, compute
-from bridge.cases.per_draw import draws_of
 from bridge.cases.rules import FIT_STATISTIC, FUNCTION, Rule, rule_of
 from bridge.errors import NotAvailable, RequestError
+from bridge.posterior_parts import draws_of
 from bridge.published_files import ESTIMATES, SPREADS
 from bridge.result import Result
 

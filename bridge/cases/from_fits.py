@@ -8,8 +8,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from bridge.cases.numbers import Context, Number, quantity
-from bridge.cases.per_draw import draws_of, of_draws
+from bridge.cases.per_draw import of_draws
 from bridge.errors import NotAvailable
+from bridge.posterior_parts import draws_of
 
 if TYPE_CHECKING:
     from bridge.ratio_test import LikelihoodRatio

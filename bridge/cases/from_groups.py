@@ -12,8 +12,9 @@ from scipy import stats
 from bridge import names
 from bridge.cases.checks import one_of
 from bridge.cases.numbers import DATA, PRINT, Context, Number, quantity
-from bridge.cases.per_draw import draws_of, of_draws, posterior_of
+from bridge.cases.per_draw import of_draws
 from bridge.errors import NotAvailable, suggest
+from bridge.posterior_parts import draws_of, posterior_of
 
 if TYPE_CHECKING:
     from bridge.result import Result

@@ -9,7 +9,7 @@ import numpy as np
 
 from bridge import arviz_compat
 from bridge.cases.numbers import PRINT, Context, Number
-from bridge.errors import NotAvailable, suggest
+from bridge.posterior_parts import draws_of
 
 if TYPE_CHECKING:
     from bridge.result import Result
@@ -62,30 +62,6 @@ def evaluate(
         return of_draws(np.asarray(function(known), dtype=float))
     found = {name: result.estimate(name) for name in parameters}
     return Number(float(function(found)), se=_delta_se(result, found, function))
-
-
-def draws_of(result: Result, parameters: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return the draws (chain, draw) of some parameters of a posterior.
-
-    Raises
-    ------
-    NotAvailable
-        Where it has no draws of one.
-    """
-    from bridge.posterior_parts import parameters_of
-
-    posterior = posterior_of(result)
-    shape = (posterior.sizes["chain"], posterior.sizes["draw"])
-    known, _ = parameters_of(result, posterior)
-    for name in parameters:
-        if name not in known:
-            raise NotAvailable(f"There are no draws of '{name}'.{suggest(name, known)}")
-    return {name: known[name].reshape(shape) for name in parameters}
-
-
-def posterior_of(result: Result) -> Any:
-    """Return the draws of a posterior as a dataset, chain and draw first."""
-    return arviz_compat.groups_of(result.idata)["posterior"].transpose("chain", "draw", ...)
 
 
 def of_draws(draws: np.ndarray, note: str = "") -> Number:

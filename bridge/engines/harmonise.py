@@ -203,6 +203,7 @@ def make_result(
         native=plan.native,
         seconds=dict(raw.seconds),
         level2_terms=level2_terms(design),
+        states=design.states,
         **more,
     )
 

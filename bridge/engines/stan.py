@@ -148,8 +148,10 @@ def _points(plan: Plan) -> list[dict[str, Any]]:
     options, start, data = plan.options, plan.call["start"], plan.call["data"]
     if choose_program(plan.design) == CLASSES:
         return class_points(start, options["chains"], options["seed"], data)
+    # how far apart is a matter of whole columns, which the programs by rows are not given
+    whole = {**data, "W": plan.design.variance.matrix, "A": plan.design.A}
     dispersed = options["starts"] == "dispersed"
-    return initial_points(start, options["chains"], options["seed"], data, dispersed=dispersed)
+    return initial_points(start, options["chains"], options["seed"], whole, dispersed=dispersed)
 
 
 def _formulation(asked: str | Mapping[str, str], effects: Sequence[str]) -> str:

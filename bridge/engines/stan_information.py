@@ -22,7 +22,7 @@ import numpy as np
 from bridge import group_sums
 from bridge.engines.stan_data import ordered
 from bridge.engines.stan_rows import fold
-from bridge.nuts.information import coefficient_factor
+from bridge.nuts.information import coefficient_factor, prior_precision
 
 # What a group says less of than this share of its largest is rounding.
 _NOTHING = 1e-9
@@ -176,7 +176,8 @@ def coefficient_units(
     -------
     dict
         gamma_centre (p,) and delta_centre (k,), the start; gamma_factor (p, p) and delta_factor
-        (k, k), lower triangular factors of their covariances given the SDs of the effects.
+        (k, k), lower triangular factors of their covariances given the SDs of the effects, by rows
+        and priors.
     """
     group, qu = np.asarray(data["group"]) - 1, data["qu"]
     effects, T = start["effects"][:, group], np.diag(start["sd"] ** 2)
@@ -186,7 +187,9 @@ def coefficient_units(
         ("gamma_factor", data["X"], data["Z"], slice(qu), np.exp(-log_variance)),
         ("delta_factor", data["W"], data["A"], slice(qu, None), np.full(len(log_variance), 0.5)),
     ):
-        found[name] = coefficient_factor(X, D, says, T[own, own], group, data["J"])
+        word = name.partition("_")[0]
+        prior = prior_precision(data[f"{word}_prior_kind"], data[f"{word}_prior"])
+        found[name] = coefficient_factor(X, D, says, T[own, own], group, data["J"], prior)
     return found
 
 

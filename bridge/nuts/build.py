@@ -8,7 +8,7 @@ from scipy.special import multigammaln
 from bridge.nuts.arrays import Arrays
 from bridge.nuts.folding import Folded, fold
 from bridge.nuts.formulation import INFORMED
-from bridge.nuts.information import coefficient_factor, level2_factor
+from bridge.nuts.information import coefficient_factor, level2_factor, prior_precision
 from bridge.nuts.level1_data import cells_of, choose_cells, no_cells, no_rows, rows_of
 from bridge.nuts.problem import Coefficients, Problem, Sampled, Spread
 from bridge.nuts.starts import Start
@@ -48,12 +48,18 @@ def make_problem(arrays: Arrays, start: Start, words: list[str]) -> Problem:
 
 def _coefficients(a: Arrays, start: Start) -> Coefficients:
     qu, kappa, rows = a.Z.shape[1], _kappa(a, start), (a.group, a.J)
+    p, k = a.X.shape[1], a.W.shape[1]
+    prior = prior_precision(a.prior_kind, a.prior)
     half = np.full(len(a.y), 0.5)
     size = start.sd[:qu] if not a.standardised else np.ones(qu)
     return Coefficients(
         centre=np.concatenate([start.gamma, start.delta, np.zeros(a.latent * qu), kappa]),
-        gamma_map=coefficient_factor(a.X, a.Z, start.weight, start.covariance[:qu, :qu], *rows),
-        delta_map=coefficient_factor(a.W, a.A, half, start.covariance[qu:, qu:], *rows),
+        gamma_map=coefficient_factor(
+            a.X, a.Z, start.weight, start.covariance[:qu, :qu], *rows, prior[:p]
+        ),
+        delta_map=coefficient_factor(
+            a.W, a.A, half, start.covariance[qu:, qu:], *rows, prior[p : p + k]
+        ),
         rest_map=_rest_map(a, 0.1 / np.concatenate([size, size**2])[: a.latent * qu]),
         prior_kind=a.prior_kind,
         prior=a.prior,

@@ -43,7 +43,13 @@ def conditional(
 
 
 def coefficient_factor(
-    X: np.ndarray, D: np.ndarray, w: np.ndarray, T: np.ndarray, group: np.ndarray, J: int
+    X: np.ndarray,
+    D: np.ndarray,
+    w: np.ndarray,
+    T: np.ndarray,
+    group: np.ndarray,
+    J: int,
+    prior: np.ndarray,
 ) -> np.ndarray:
     """Return a triangular factor of the covariance of the coefficients of X, effects integrated.
 
@@ -53,12 +59,14 @@ def coefficient_factor(
         Design of the coefficients.
     D, w, T, group, J
         As for `conditional`.
+    prior : (p,) array
+        Precision of each coefficient's prior; zero where it is flat.
 
     Returns
     -------
     (p, p) array
         Lower triangular, with a positive diagonal: the factor C of
-        (X'wX - sum over groups of X'wD (T^-1 + D'wD)^-1 D'wX)^-1 = C C'.
+        (X'wX - sum over groups of X'wD (T^-1 + D'wD)^-1 D'wX + diag(prior))^-1 = C C'.
     """
     p = X.shape[1]
     if p == 0:
@@ -70,7 +78,23 @@ def coefficient_factor(
     across = group_sums.products(D * w[:, None], unit, group, J)
     precision = (unit * w[:, None]).T @ unit
     precision -= np.einsum("jap,jab,jbr->pr", across, spread, across)
+    precision += np.diag(prior / size**2)
     return _factor_of_inverse(precision) / size[:, None]
+
+
+def prior_precision(kind: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Return precisions of priors of coefficients: 1 / scale^2, zero where flat.
+
+    Parameters
+    ----------
+    kind : (n,) array of int
+        0 flat, 1 normal, 2 Student-t.
+    prior : (n, 3) array
+        df, location, scale.
+    """
+    scale = np.where(kind > 0, prior[:, 2], 1.0)
+    found: np.ndarray = np.where(kind > 0, 1 / scale**2, 0.0)
+    return found
 
 
 def level2_factor(H: np.ndarray) -> np.ndarray:

@@ -72,7 +72,8 @@ def forest(
     labels = list(dict.fromkeys(frame["label"]))
     look = _looks(labels)
     heights = [_PANEL + _ROW * len(labels) * part["parameter"].nunique() for part in panels]
-    given = None if ax is None else [ax] if not isinstance(ax, list | tuple | np.ndarray) else ax
+    several = isinstance(ax, list | tuple | np.ndarray)
+    given = None if ax is None else [*ax] if several else [ax]
     with style.drawing_panels(given, (_WIDTH, _HEAD + sum(heights)), heights) as axes:
         for own, part in zip(axes, panels, strict=True):
             _panel(own, part, labels, look)
@@ -197,4 +198,5 @@ def _panel(
         ax.axvline(0, color=style.GREY, lw=0.8, ls=":", zorder=0)
     ax.set_xlabel(part["scale"].iloc[0], fontsize=style.SMALL, labelpad=1)
     ax.tick_params(axis="y", length=0)
+    ax.locator_params(axis="x", nbins=7)
     ax.spines[["top", "right", "left"]].set_visible(False)

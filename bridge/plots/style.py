@@ -93,13 +93,14 @@ def drawing_panels(
             "axes, or leave ax out."
         )
     with plt.rc_context(_RC):
-        if given is None:
-            _, given = plt.subplots(
+        axes = list(given or ())
+        if not axes:
+            _, grid = plt.subplots(
                 len(heights), 1, figsize=size, layout="constrained", squeeze=False,
                 height_ratios=list(heights),
             )  # fmt: skip
-            given = list(given[:, 0])
-        yield [checked(ax) for ax in given]
+            axes = list(grid[:, 0])
+        yield [checked(ax) for ax in axes]
 
 
 def checked(ax: Any) -> Axes:

@@ -6,6 +6,8 @@ the estimates and the empirical-Bayes effects, with standard errors by the delta
 ``method`` says which, ``scale`` in what a number is.
 """
 
+from bridge.quantities.contextual import contextual
+from bridge.quantities.effects import changes, group_changes, shrinkage
 from bridge.quantities.groups import groups
 from bridge.quantities.population import (
     group_mean_range,
@@ -17,11 +19,15 @@ from bridge.quantities.population import (
 from bridge.quantities.residuals import residuals
 
 __all__ = [
+    "changes",
+    "contextual",
+    "group_changes",
     "group_mean_range",
     "groups",
     "level1_variance",
     "outcome_gap",
     "residuals",
+    "shrinkage",
     "variance_partition",
     "variance_ratios",
 ]

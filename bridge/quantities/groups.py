@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bridge import names
 from bridge.design_of import design_of
 from bridge.errors import NotAvailable, OptionError, suggest
 from bridge.quantities.population import OUTCOME, SHARE, VARIANCE, At
-from bridge.quantities.profiles import Profiles, own_averages, profiles_of
+from bridge.quantities.profiles import Profiles, own_averages, profiles_of, spread_of
 from bridge.quantities.values import (
     Values,
     draws_of,
@@ -23,9 +25,10 @@ from bridge.quantities.values import (
 from bridge.result import Result
 
 OWN = "own"
-MEAN, SPREAD, ICC = "mean", "variance", "ICC"
-_SCALES = {MEAN: OUTCOME, SPREAD: VARIANCE, ICC: SHARE}
-_BOUNDS = {MEAN: "real", SPREAD: "positive", ICC: "unit"}
+MEAN, SPREAD, TOTAL, ICC = "mean", "variance", "total variance", "ICC"
+_SCALES = {MEAN: OUTCOME, SPREAD: VARIANCE, TOTAL: VARIANCE, ICC: SHARE}
+_BOUNDS = {MEAN: "real", SPREAD: "positive", TOTAL: "positive", ICC: "unit"}
+_INTERCEPT = names.effect("u", names.INTERCEPT)
 #: Of ranks without draws: normal draws of the effects given the data.
 _DRAWS, _SEED = 4000, 1
 _RANKS = ("rank", "rank_lower", "rank_upper", "p_top", "p_bottom")
@@ -48,7 +51,8 @@ def groups(
         column of the design over all rows. "own": the average over the group's own rows, so that
         what predictors of groups say counts.
     of : str or sequence of str
-        Which of "mean", "variance" and "ICC"; by default all that the model lets differ.
+        Which of "mean", "variance", "total variance" (with random slopes) and "ICC"; by default all
+        that the model lets differ.
     share : float
         The share of groups that is the top, and the bottom, for ``p_top`` and ``p_bottom``.
 
@@ -74,7 +78,9 @@ def groups(
     Notes
     -----
     x'gamma + z'u_j; exp(w'delta + a'v_j); z'T_u z / (z'T_u z + exp(w'delta + a'v_j)) (Leckie et
-    al. 2014, section 5).
+    al. 2014, section 5). The total variance u_j'S u_j + exp(w'delta + a'v_j) has what the group's
+    slopes add, with S the covariance matrix of z within groups: the mean of those of all groups,
+    with ``at="own"`` that of the group (Leckie et al. 2023, section 4.2).
     """
     chosen = _chosen(result, of)
     if not 0 < share < 1:
@@ -111,7 +117,8 @@ def _chosen(result: Result, of: str | Sequence[str]) -> list[str]:
         )
     u, v = (any(e.startswith(f"{letter}:") for e in result.effects) for letter in "uv")
     icc = u and v and not result.level2_terms and result.spec.random_effects == "normal"
-    able = [MEAN] * u + [SPREAD] * v + [ICC] * icc
+    slopes = any(e.startswith("u:") and e != _INTERCEPT for e in result.effects)
+    able = [MEAN] * u + [SPREAD] * v + [TOTAL] * slopes + [ICC] * icc
     wanted = [of] if isinstance(of, str) else list(of)
     for word in wanted:
         if word not in _SCALES:
@@ -128,6 +135,8 @@ def _chosen(result: Result, of: str | Sequence[str]) -> list[str]:
 
 def _why(word: str) -> str:
     term = {MEAN: "the mean", SPREAD: "the variance function"}.get(word)
+    if word == TOTAL:
+        return "it differs from the variance with random slopes, such as (1 + x | school)."
     if term is None:
         return (
             "it takes a random effect in both functions, and one covariance matrix for all groups."
@@ -139,11 +148,12 @@ def _profiles(result: Result, at: At | str) -> Profiles:
     if isinstance(at, str):
         if at != OWN:
             raise OptionError(f"at is '{OWN}' or values of the predictors, not '{at}'.")
-        return own_averages(design_of(result))
+        design = design_of(result)
+        return replace(own_averages(design), spread=spread_of(design, own=True))
     found = profiles_of(result, at)
     if len(found) != 1:
         raise OptionError(f"Groups are compared at one profile; at=… makes {len(found)}.")
-    return found
+    return replace(found, spread=spread_of(design_of(result), own=False))
 
 
 # --- what is compared --------------------------------------------------------------------------
@@ -161,6 +171,13 @@ def _log_variance(v: Values, at: Profiles) -> np.ndarray:
 
 def _variance(v: Values, at: Profiles) -> np.ndarray:
     found: np.ndarray = np.exp(_log_variance(v, at))
+    return found
+
+
+def _total(v: Values, at: Profiles) -> np.ndarray:
+    assert at.spread is not None
+    spread = np.broadcast_to(at.spread, (v.effects.shape[1], *at.spread.shape[1:]))
+    found: np.ndarray = np.einsum("sja,jab,sjb->sj", v.u, spread, v.u) + _variance(v, at)
     return found
 
 
@@ -189,6 +206,7 @@ def _minus_log_variance(v: Values, at: Profiles) -> np.ndarray:
 _FUNCTIONS: dict[str, tuple[_GroupFunction, _GroupFunction]] = {
     MEAN: (_mean, _mean),
     SPREAD: (_variance, _log_variance),
+    TOTAL: (_total, _total),
     ICC: (_icc, _minus_log_variance),  # the logit but for what is the same in all groups
 }
 

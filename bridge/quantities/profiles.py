@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bridge import group_sums
 from bridge.design import Design
 from bridge.design_of import design_of
+from bridge.newdata import rows_at, rows_of
 from bridge.result import Result
 
 
@@ -24,6 +26,8 @@ class Profiles:
         What tells the rows apart, m rows; no column where there is one average row.
     X, W, Z, A : (m, p), (m, k), (m, qu), (m, qv) arrays
         Designs of the mean and the log variance, fixed; then of their group effects.
+    spread : (m, qu, qu) or (1, qu, qu) array or None
+        Covariances of the columns of Z among the units of a group; None where not asked for.
     """
 
     keys: pd.DataFrame
@@ -31,6 +35,7 @@ class Profiles:
     W: np.ndarray
     Z: np.ndarray
     A: np.ndarray
+    spread: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.X)
@@ -44,15 +49,13 @@ def profiles_of(result: Result, at: Mapping[str, Any] | pd.DataFrame | None) -> 
     result : Result
         Any fit.
     at : mapping, pandas.DataFrame or None
-        Values of the predictors, as for `bridge.newdata.rows_at`; None is one profile, the average
-        of every column of the design matrices over the rows of the fit.
+        Values of the predictors, as for `bridge.newdata.rows_at`, or rows; None is one profile, the
+        average of every column of the design matrices over the rows of the fit.
     """
     if at is None:
         return average(design_of(result))
-    from bridge.newdata import design_at, rows_at
-
-    rows = rows_at(result, at)
-    found = design_at(result, rows)
+    rows = rows_at(result, at) if isinstance(at, Mapping) else at
+    found = rows_of(result, rows)
     return Profiles(rows.reset_index(drop=True), found.X, found.W, found.Z, found.A)
 
 
@@ -67,14 +70,25 @@ def average(design: Design) -> Profiles:
 
 def own_averages(design: Design) -> Profiles:
     """Return a profile for each group, the average of every column over its own rows."""
-    J = len(design.group_labels)
-    count = np.bincount(design.group, minlength=J)[:, None]
-
-    def of_groups(matrix: np.ndarray) -> np.ndarray:
-        total = np.zeros((J, matrix.shape[1]))
-        np.add.at(total, design.group, matrix)
-        return total / count
-
+    group, J = design.group, len(design.group_labels)
+    count = np.bincount(group, minlength=J)[:, None]
     matrices = (design.mean.matrix, design.variance.matrix, design.Z, design.A)
     keys = pd.DataFrame({"group": list(design.group_labels)})
-    return Profiles(keys, *(of_groups(matrix) for matrix in matrices))
+    return Profiles(keys, *(group_sums.sums(matrix, group, J) / count for matrix in matrices))
+
+
+def spread_of(design: Design, own: bool) -> np.ndarray:
+    """Return covariances within groups of the columns of Z.
+
+    Parameters
+    ----------
+    design : Design
+        The model on its data.
+    own : bool
+        Whether of each group, (J, qu, qu), or their mean over groups, (1, qu, qu).
+    """
+    group, J, Z = design.group, len(design.group_labels), design.Z
+    count = np.bincount(group, minlength=J)[:, None]
+    away = Z - (group_sums.sums(Z, group, J) / count)[group]
+    found = group_sums.products(away, away, group, J) / count[:, :, None]
+    return found if own else found.mean(axis=0, keepdims=True)

@@ -24,11 +24,12 @@ POSTERIOR, DELTA = "posterior", "delta method"
 #: The step of a derivative, in standard errors, and where there is none.
 _STEP, _LEAST_STEP = 1e-3, 1e-6
 _NORMAL = float(stats.norm.ppf(0.975))
-#: How intervals without draws are made: on the scale where they cannot leave the range.
-_LINKS: dict[str, tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]] = {
-    "real": (lambda x: x, lambda x: x),
-    "positive": (np.log, np.exp),
-    "unit": (special.logit, special.expit),
+#: How intervals without draws are made: on the scale where they cannot leave the range. A link, its
+#: inverse and its slope.
+_LINKS: dict[str, tuple[Callable[..., np.ndarray], ...]] = {
+    "real": (lambda x: x, lambda x: x, np.ones_like),
+    "positive": (np.log, np.exp, lambda x: 1 / x),
+    "unit": (special.logit, special.expit, lambda x: 1 / (x * (1 - x))),
 }
 
 
@@ -297,13 +298,12 @@ def _quadratic(slopes: np.ndarray, V: np.ndarray) -> np.ndarray:
 
 
 def _with_interval(value: np.ndarray, se: np.ndarray, bound: str) -> pd.DataFrame:
-    link, back = _LINKS[bound]
+    link, back, slope = _LINKS[bound]
     inside = np.ones(len(value), dtype=bool)
     if bound != "real":
         inside = (value > 0) & ((value < 1) | (bound == "positive"))
     at = np.where(inside, value, 0.5)
-    slope = {"real": np.ones(len(at)), "positive": 1 / at, "unit": 1 / (at * (1 - at))}[bound]
-    ends = [back(link(at) + sign * _NORMAL * se * slope) for sign in (-1, 1)]
+    ends = [back(link(at) + sign * _NORMAL * se * slope(at)) for sign in (-1, 1)]
     # at the edge of its range a quantity has no interval of this kind
     lower, upper = (np.where(inside, end, np.nan) for end in ends)
     return _frame(value, np.where(inside, se, np.nan), lower, upper, DELTA)

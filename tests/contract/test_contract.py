@@ -121,6 +121,24 @@ def test_estimates(engine: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_a_wald_test_of_one_coefficient_is_its_row(engine: str) -> None:
+    result = answered(engine)[2]
+    rows = result.estimates.set_index("parameter")
+    coefficients = [p for p in PARAMETERS[engine] if p.startswith(("gamma", "delta"))]
+    for name in coefficients:
+        if rows.loc[name, "se"] is pd.NA:  # lme4's delta
+            with pytest.raises(bridge.errors.NotAvailable, match="has no covariance of"):
+                bridge.wald(result, name)
+            continue
+        found = bridge.wald(result, f"{name} = 0")
+        cells = ["estimate", "se", "lower", "upper"]
+        ours, expected = (row[cells].astype(float) for row in (found.rows.iloc[0], rows.loc[name]))
+        np.testing.assert_allclose(ours, expected, rtol=1e-6)
+        z = float(expected["estimate"] / expected["se"])
+        assert found.statistic == pytest.approx(z**2, rel=1e-6)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_variances_are_positive_and_correlations_within_one(engine: str) -> None:
     result = answered(engine)[2]
     matrix = result.covariance()

@@ -12,8 +12,8 @@ import pytest
 
 import bridge
 from bridge.cases.numbers import PRINT, Context, Number, compute
-from bridge.cases.per_draw import draws_of, posterior_of
 from bridge.errors import NotAvailable, OptionError
+from bridge.posterior_parts import draws_of, posterior_of
 from bridge.result import Result
 from bridge.spec import ModelSpec
 

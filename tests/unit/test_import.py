@@ -77,10 +77,14 @@ def test_exported_names() -> None:
         "london",
         "models",
         "plots",
+        "predict",
         "prior_sensitivity",
         "published",
+        "quantities",
+        "report",
         "spurious_precision",
         "validate",
+        "wald",
     ]
     assert sorted(dir(bridge)) == sorted([*bridge.__all__, "__version__"])
     for name in bridge.__all__:
@@ -95,11 +99,12 @@ def test_exported_names() -> None:
 
 def test_functions_are_not_hidden_by_their_modules() -> None:
     lines = run(
-        "import bridge, bridge.fit, bridge.compare, bridge.likelihood_ratio, bridge.validate\n"
+        "import bridge, bridge.fit, bridge.compare, bridge.likelihood_ratio, bridge.predict, "
+        "bridge.report, bridge.validate, bridge.wald\n"
         "print(*map(callable, (bridge.fit, bridge.compare, bridge.likelihood_ratio, "
-        "bridge.validate)))"
+        "bridge.predict, bridge.report, bridge.validate, bridge.wald)))"
     )
-    assert lines[0] == "True True True True"
+    assert lines[0] == " ".join(["True"] * 7)
 
 
 def test_what_is_not_there() -> None:

@@ -149,13 +149,17 @@ def test_groups_of_a_posterior() -> None:
     result = fitted("fake")
     gamma, delta, T, u, v = by_hand(result)
     found = quantities.groups(result, share=0.1)
-    assert len(found) == 3 * 40 and list(found["quantity"].unique()) == ["mean", "variance", "ICC"]
+    assert list(found["quantity"].unique()) == ["mean", "variance", "total variance", "ICC"]
+    assert len(found) == 4 * 40
     x, w = data()["x"].mean(), data()["w"].mean()
     eta = delta[:, 0] + w * delta[:, 1]
     variances = np.exp(eta[:, None] + v[:, :, 0])
     means = (gamma[:, 0] + x * gamma[:, 1])[:, None] + u[:, :, 0] + x * u[:, :, 1]
     between = T[:, 0, 0] + 2 * x * T[:, 0, 1] + x**2 * T[:, 1, 1]
+    within = data()["x"].groupby(data()["g"]).var(ddof=0).mean()
+    totals = u[:, :, 1] ** 2 * within + variances
     for quantity, draws, middle in (
+        ("total variance", totals, np.exp(eta)),
         ("mean", means, gamma[:, 0] + x * gamma[:, 1]),
         ("variance", variances, np.exp(eta)),
         (
@@ -256,11 +260,29 @@ def test_what_does_not_hold_is_refused() -> None:
     for change, words in (
         ({"spec": SPEC.replace(random_effects="student_t")}, "Student-t effects"),
         ({"spec": one.replace(association="linear")}, "association='linear'"),
-        ({"level2_terms": {"tau[v:Intercept,v:Intercept]": []}}, "differs between groups"),
     ):
         other = dataclasses.replace(fitted("fake"), **change)
         with pytest.raises(errors.NotAvailable, match=words):
             quantities.level1_variance(other)
+    level2 = bridge.fit(SPEC.replace(level2={"tau[v:Intercept,v:Intercept]": "~ w"}), data(), "agq")
+    with pytest.raises(errors.NotAvailable, match="differs between groups"):
+        quantities.level1_variance(level2)
+    assert list(quantities.groups(level2)["quantity"].unique()) == [
+        "mean",
+        "variance",
+        "total variance",
+    ]
+
+
+def test_a_model_without_effects_has_ranges_of_nothing() -> None:
+    none = bridge.fit(bridge.ModelSpec("y ~ 1 + x"), data(), "agq")
+    found = quantities.group_mean_range(none).set_index("quantity")
+    assert found.loc["range", "estimate"] == 0
+    level1 = quantities.level1_variance(none).set_index("quantity")
+    variance = np.exp(none.estimate("delta[Intercept]"))
+    for quantity in ("population average", "median", "10th percentile", "90th percentile"):
+        assert level1.loc[quantity, "estimate"] == pytest.approx(variance)
+    assert level1.loc["between-group variance", ["se", "lower", "upper"]].isna().all()
 
 
 def test_values_of_draws_are_those_of_the_labels() -> None:
@@ -280,3 +302,31 @@ def test_a_linear_function_of_estimates_is_exact() -> None:
     own = result.estimates.set_index("parameter").loc[["gamma[Intercept]", "gamma[x]"]]
     np.testing.assert_allclose(found[EDGES].to_numpy(float), own[EDGES].to_numpy(float), rtol=1e-6)
     assert design_of(result).mean.labels == ("Intercept", "x")
+
+
+def test_profiles_of_predictors() -> None:
+    result = fitted("agq")
+    found = quantities.level1_variance(result, at={"x": 0, "w": [-1, 1]})
+    assert list(found["w"]) == [-1] * 5 + [1] * 5 and (found["x"] == 0).all()
+    delta = [result.estimate(f"delta[{t}]") for t in ("Intercept", "w")]
+    medians = found.loc[found["quantity"] == "median", "estimate"].to_numpy(float)
+    np.testing.assert_allclose(medians, np.exp(delta[0] + np.array([-1, 1]) * delta[1]))
+    rows = pd.DataFrame({"w": [1.0], "x": [0.0]})
+    again = quantities.level1_variance(result, at=rows)
+    np.testing.assert_array_equal(again["estimate"], found["estimate"][5:])
+    with pytest.raises(errors.OptionError, match="one profile"):
+        quantities.groups(result, at={"x": 0, "w": [-1, 1]})
+    with pytest.raises(errors.BridgeError, match="w"):
+        quantities.level1_variance(result, at={"x": 0})
+
+
+@pytest.mark.parametrize(("sector", "printed"), [(0, 44.331), (1, 33.990)])
+def test_population_averages_are_those_printed(sector: int, printed: float) -> None:
+    """Leckie, French, Charlton & Browne (2014), section 5, Model 1, of a posterior."""
+    spec = bridge.ModelSpec(
+        "mathach ~ 1 + sector + (1 | s | school)", "~ 1 + sector + (1 | s | school)"
+    )
+    result = bridge.fit(spec, bridge.datasets.load("hsb"), "agq")
+    found = row(quantities.level1_variance(result, at={"sector": sector}), "population average")
+    # a posterior mean beside maximum likelihood
+    assert abs(found["estimate"] - printed) < 0.3 * found["se"]

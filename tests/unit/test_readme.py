@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+import bridge
 from bridge import resources
 from bridge.engines.registry import ENGINES, FEATURES, capability_table
 from bridge.names import VARIABLES, notation_table
@@ -26,6 +27,17 @@ def test_summary_of_the_validation_is_that_of_its_last_report():
     shown, made = (re.search(pattern, f.read_text(), re.DOTALL) for f in (README, report))
     assert shown is not None and made is not None
     assert shown[1] == made[1]
+
+
+def test_example_of_wald_prints_what_is_shown(capsys):
+    pattern = "<!-- wald: .*? -->\n```python\n(.*?)```\n\n<!-- output -->\n```text\n(.*?)```"
+    found = re.search(pattern, README.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    data = bridge.datasets.load("hsb")
+    variance = "~ 1 + sector + (1 | s | school)"
+    spec = bridge.ModelSpec("mathach ~ 1 + sector + (1 | s | school)", variance)
+    exec(found[1], {"bridge": bridge, "data": data, "spec": spec})
+    assert capsys.readouterr().out == found[2]
 
 
 def test_capability_table_has_a_row_a_feature_and_a_column_an_engine():

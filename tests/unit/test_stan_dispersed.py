@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from bridge import Priors, errors
+from bridge.engines.stan import _points
 from bridge.engines.stan_data import stan_data
 from bridge.engines.stan_information import coefficient_units, formulated
 from bridge.engines.stan_start import initial_points
@@ -95,6 +96,20 @@ def test_where_the_chains_start_is_said_and_checked() -> None:
         spec.translate("stan", frame(), starts="disperse")
     with pytest.raises(errors.OptionError, match="brms has no option 'starts'"):
         spec.translate("brms", frame(), starts="near")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_program_has_dispersed_points(name: str) -> None:
+    parts, further = MODELS[name]
+    plan = ModelSpec(**parts, **further).translate("stan", frame(), seed=3, starts="dispersed")
+    points = _points(plan)
+    data, expected = points_of(name, "dispersed")
+    assert len(points) == len(expected) == 4
+    for found, known in zip(points, expected, strict=True):
+        for key in ("gamma", "delta", "cpc"):  # what does not go by the order of the effects
+            np.testing.assert_array_equal(found[key], known[key])
+        assert np.isfinite(found["raw"]).all() and found["raw"].shape == known["raw"].shape
+    assert data["W"].shape[1] == len(plan.design.variance.labels)
 
 
 def test_draws_to_is_a_folder(tmp_path: Path) -> None:

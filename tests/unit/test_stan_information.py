@@ -110,6 +110,16 @@ def test_coefficients_are_sampled_in_units_of_their_covariance() -> None:
         np.testing.assert_array_equal(found[f"{name}_centre"], start[name])
 
 
+def test_a_prior_adds_its_precision_to_that_of_the_rows() -> None:
+    spec = ModelSpec("y ~ 1 + w + x + (1 | g)", priors={"gamma[x]": "normal(0, 0.01)"})
+    told, plain = (
+        s.translate("stan", data(), seed=1).call["data"]["gamma_factor"]
+        for s in (spec, spec.replace(priors={}))
+    )
+    with_prior, without = (np.linalg.inv(factor @ factor.T) for factor in (told, plain))
+    np.testing.assert_allclose(with_prior - without, np.diag([0, 0, 1e4]), atol=1e-6 * 1e4)
+
+
 def test_the_effects_that_are_known_best_come_first() -> None:
     spec = ModelSpec("y ~ 1 + x + (1 + x | s | g)", "~ 1 + (1 | s | g)")
     block = stan_data(make_design(spec, data()))

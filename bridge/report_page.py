@@ -1,0 +1,158 @@
+"""What a report on fits holds, put together and set as one HTML page."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bridge.comparison import make_comparison
+from bridge.errors import RequestError
+from bridge.files import saved_results
+from bridge.report_pictures import pictures
+from bridge.report_tables import (
+    convergence_rows,
+    criteria_rows,
+    data_rows,
+    estimate_rows,
+    own_estimates,
+    quantity_tables,
+)
+from bridge.result import Result, load
+from bridge.same_model import check_same_data, model_of
+
+Tell = Callable[[float | None, str], None]
+
+_OF_ONE = "Standard errors of maximum likelihood or posterior SDs, 95% intervals."
+_OF_SEVERAL = "In brackets: standard error or posterior SD, on the scale beside the name."
+
+
+def loaded(results: Sequence[Result | str | Path]) -> list[Result]:
+    """Return results, those that are files or folders read.
+
+    Raises
+    ------
+    RequestError
+        Where there is none, or they are not of one model and the same rows.
+    """
+    found: list[Result] = []
+    for result in results:
+        if isinstance(result, Result):
+            found.append(result)
+        elif isinstance(result, str | Path):
+            found += [load(path) for path in saved_results([Path(result)])]
+        else:
+            raise RequestError(
+                f"bridge.report takes results, or files and folders of saved ones, not "
+                f"{type(result).__name__}."
+            )
+    if not found:
+        raise RequestError("There is nothing to report: give a result, or a folder of saved ones.")
+    check_same_data(found)
+    if any(model_of(result) != model_of(found[0]) for result in found):
+        raise RequestError(
+            "These fits are of different models, and a report is of one: make a report for each; "
+            "bridge.compare lays different models side by side."
+        )
+    return found
+
+
+def page(results: Sequence[Result], criteria: Sequence[str], tell: Tell) -> str:
+    """Return the page on fits of one model.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        The fits.
+    criteria : sequence of str
+        As for `bridge.report`.
+    tell : callable
+        Told the share done and a word.
+    """
+    from bridge.page import environment
+
+    labels = _labels(results)
+    # draws say most; of those the first
+    shown = next((r for r in results if r.method == "posterior"), results[0])
+    rows, notes = criteria_rows(results, labels, criteria, lambda text: tell(0.1, text))
+    tell(0.5, "quantities")
+    tables = quantity_tables(shown)
+    tell(0.7, "pictures")
+    images = pictures(results, shown)
+    return environment().get_template("fit.html.j2").render(
+        title=_title(results[0]),
+        when=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        machine=_machine(),
+        equations=results[0].spec.equations(),
+        data=data_rows(results[0]),
+        **_estimates(results),
+        convergence=convergence_rows(results, labels),
+        warnings=[
+            f"{label}: {warning}"
+            for result, label in zip(results, labels, strict=True)
+            for warning in result.warnings
+        ],
+        criteria=rows,
+        criteria_notes=notes,
+        quantities_note=_quantities_note(shown, labels[list(results).index(shown)]),
+        quantities=tables,
+        pictures=images,
+        engines=[_engine(*each) for each in zip(results, labels, strict=True)],
+    )  # fmt: skip
+
+
+def _labels(results: Sequence[Result]) -> list[str]:
+    """Return a name for each fit: its engine, with a number where several are of one."""
+    engines = [result.engine for result in results]
+    return [
+        name if engines.count(name) == 1 else f"{name} {engines[: i + 1].count(name)}"
+        for i, name in enumerate(engines)
+    ]
+
+
+def _title(result: Result) -> str:
+    return f"{result.spec.mean}; log variance {result.spec.variance}"
+
+
+def _machine() -> str:
+    from bridge import __version__
+
+    return (
+        f"bridge {__version__}, Python {platform.python_version()}, {platform.system()} "
+        f"{platform.machine()}, {os.cpu_count()} processors"
+    )
+
+
+def _estimates(results: Sequence[Result]) -> dict[str, Any]:
+    if len(results) == 1:
+        rows = own_estimates(results[0])
+        return {"estimates": rows, "estimates_note": _OF_ONE, "sentences": []}
+    found = make_comparison(results)
+    columns = [str(c) for c in found.table.columns[2:] if not str(c).endswith(" se")]
+    return {
+        "estimates": estimate_rows(found.table, columns),
+        "estimates_note": _OF_SEVERAL,
+        "sentences": [*found.sentences(), *found.notes],
+    }
+
+
+def _quantities_note(shown: Result, label: str) -> str:
+    how = (
+        "posterior means, SDs and intervals over draws"
+        if shown.method == "posterior"
+        else "at the estimates, standard errors by the delta method"
+    )
+    return f"Of {label}: {how}; at the average of every column of the design."
+
+
+def _engine(result: Result, label: str) -> dict[str, str]:
+    return {
+        "label": label,
+        "versions": ", ".join(f"{name} {number}" for name, number in result.versions.items()),
+        "seed": str(result.seed) if result.seed is not None else "none",
+        "settings": ", ".join(f"{name} = {value}" for name, value in result.settings.items()),
+        "native": result.native,
+    }
