@@ -33,8 +33,22 @@ def pictures(results: Sequence[Result], shown: Result) -> list[dict[str, str]]:
         ("Group variances, in order", lambda ax: plots.caterpillar(shown, of="variance", ax=ax)),
         ("Intraclass correlations", lambda ax: plots.caterpillar(shown, of="ICC", ax=ax)),
         ("Group means against group variances", lambda ax: plots.mean_variance(shown, ax=ax)),
+        ("Standardised residuals of rows", lambda ax: plots.qq(shown, ax=ax)),
+        *(
+            (f"Group effects, {effect}", lambda ax, e=effect: plots.qq(shown, of=e, ax=ax))
+            for effect in shown.effects
+        ),
     ]
-    return [_picture(title, draw) for title, draw in wanted]
+    return [_forest(results), *(_picture(title, draw) for title, draw in wanted)]
+
+
+def _forest(results: Sequence[Result]) -> dict[str, str]:
+    title = "Every parameter, with its 95% interval"
+    try:
+        panels = plots.forest(results)
+    except RequestError as error:
+        return {"title": title, "image": "", "why": str(error)}
+    return {"title": title, "image": _as_text(panels[0].figure), "why": ""}
 
 
 def _picture(title: str, draw: Callable[[Axes], Any]) -> dict[str, str]:
@@ -47,6 +61,10 @@ def _picture(title: str, draw: Callable[[Axes], Any]) -> dict[str, str]:
         draw(figure.subplots())
     except RequestError as error:
         return {"title": title, "image": "", "why": str(error)}
+    return {"title": title, "image": _as_text(figure), "why": ""}
+
+
+def _as_text(figure: Any) -> str:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=_DPI, metadata={"Software": None})
-    return {"title": title, "image": base64.b64encode(file.getvalue()).decode(), "why": ""}
+    return base64.b64encode(file.getvalue()).decode()
