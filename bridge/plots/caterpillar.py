@@ -84,7 +84,9 @@ def caterpillar(
         style.words(
             axes,
             f"{of[0].upper()}{of[1:]} of each {name}, in order",
-            style.caption(result, "95% intervals"),
+            style.caption(
+                result, "95% intervals; triangle: that of the distance to the average excludes 0"
+            ),
             f"{J} groups ({name}), from the smallest to the largest",
             f"{of} of {name} ({frame['scale'].iloc[0]})",
         )

@@ -105,7 +105,7 @@ def test_a_caterpillar_looks_as_it_did(picture) -> None:  # noqa: F811
 
 # --- means against variances ------------------------------------------------------------------
 @pytest.mark.parametrize("engine", ["agq", "fake"])
-@pytest.mark.parametrize("at", [None, "own"])
+@pytest.mark.parametrize("at", [None, "own", {"x": 1.0, "w": 0.5}])
 def test_means_stand_against_variances(engine, at) -> None:
     result = fitted(engine)
     frame = quantities.groups(result, at=at)
