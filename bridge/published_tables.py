@@ -8,7 +8,8 @@ A case is a folder ``validation/cases/<source>/<model>/`` with
     tables ``[spec]`` (the main model), ``[fits.<name>]`` (further models: what differs from it),
     ``[settings]`` (how print was estimated), ``[engines.<label>]`` (who runs it, with which
     options), ``[quantities."<name>"]`` (how a number that is no parameter of the main model is
-    computed) and ``[argued]`` (why print cannot be reached there, and what holds instead).
+    computed) and ``[argued]`` (why print cannot be reached there, what holds instead, and within
+    what distance of print an engine is).
 ``published.csv``
     One number a row: ``parameter,statistic,value,page,scale,software``, digits as printed.
 
@@ -17,6 +18,7 @@ A case is a folder ``validation/cases/<source>/<model>/`` with
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,25 @@ from bridge.spec import ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: What print may be, ``[settings] method``: how its numbers were estimated, or where they are from.
+METHODS = ("posterior", "ML", "REML", "OLS", "two-step", "simulation", "data", "print")
+
+
+@dataclass(frozen=True)
+class Argued:
+    """Why a printed number cannot be reached, and how far from it an engine may be all the same.
+
+    Attributes
+    ----------
+    why : str
+        A sentence: what holds instead.
+    within : float
+        The largest distance from print, on its scale; further off it is not reached.
+    """
+
+    why: str
+    within: float
 
 
 @dataclass(frozen=True)
@@ -48,7 +69,8 @@ class PublishedTable:
     settings : dict
         How print was estimated: method, software, chains, draws, priors.
     argued : dict
-        Parameter, or ``<parameter>.<statistic>``, to the reason why print cannot be reached there.
+        Parameter, or ``<parameter>.<statistic>``, to an `Argued`: why print cannot be reached
+        there, and within what.
     notes : tuple of str
         Misprints, oddities and what else a reader must know.
     frame : pandas.DataFrame
@@ -75,7 +97,7 @@ class PublishedTable:
     data: str
     spec: dict[str, Any]
     settings: dict[str, Any]
-    argued: dict[str, str]
+    argued: dict[str, Argued]
     notes: tuple[str, ...]
     frame: pd.DataFrame
     rows: str | None = None
@@ -84,6 +106,11 @@ class PublishedTable:
     quantities: dict[str, dict[str, Any]] = field(default_factory=dict)
     simulate: dict[str, Any] = field(default_factory=dict)
     file: str = ""
+
+    @property
+    def root(self) -> Path:
+        """The folder of the cases."""
+        return Path(self.file).parents[2]
 
     def value(self, parameter: str, statistic: str = "mean") -> float:
         """Return one printed number.
@@ -234,7 +261,8 @@ def load(name: str, root: Path | None = None) -> PublishedTable:
             f"{file}: [argued] names {strangers[0]}, "
             f"which published.csv does not have.{suggest(strangers[0], keys)}"
         )
-    tables = ("spec", "settings", "argued", "fits", "engines", "quantities", "simulate")
+    _check_settings(file, case.get("settings", {}))
+    tables = ("spec", "settings", "fits", "engines", "quantities", "simulate")
     return PublishedTable(
         name=name,
         title=case["title"],
@@ -244,5 +272,34 @@ def load(name: str, root: Path | None = None) -> PublishedTable:
         notes=tuple(case.get("notes", ())),
         frame=frame,
         file=str(file),
+        argued={key: _argued(file, key, of) for key, of in case.get("argued", {}).items()},
         **{table: case.get(table, {}) for table in tables},
     )
+
+
+def _argued(file: Path, key: str, found: Any) -> Argued:
+    """Return what [argued] says of a number."""
+    known = found if isinstance(found, dict) else {}
+    why, within = known.get("why"), known.get("within", -1.0)
+    number = isinstance(within, int | float) and not isinstance(within, bool)
+    if set(known) == {"why", "within"} and isinstance(why, str) and number and float(within) >= 0:
+        return Argued(why, float(within))
+    raise DataFileError(
+        f"{file}: [argued] {key} says why print cannot be reached, and within what distance of it "
+        'an engine is: { why = "…", within = 0.01 }.'
+    )
+
+
+def _check_settings(file: Path, settings: Mapping[str, Any]) -> None:
+    """Refuse settings that judging would stumble over, or read as others."""
+    method = settings.get("method", METHODS[0])
+    if method not in METHODS:
+        raise DataFileError(
+            f"{file}: [settings] method is one of {', '.join(METHODS)}, not {method!r}."
+            f"{suggest(str(method), METHODS)}"
+        )
+    draws = settings.get("effective_draws", 1)
+    if isinstance(draws, bool) or not isinstance(draws, int | float) or not draws > 0:
+        raise DataFileError(
+            f"{file}: [settings] effective_draws is a number above zero, not {draws!r}."
+        )

@@ -83,7 +83,8 @@ def validate(
             report(done / len(wanted), f"{done} of {len(wanted)} jobs; {job.label}")
 
         run_jobs(left, folder, tell, root)
-    everything = make_jobs(tables, (), quick, versions)
+    # what is kept of other columns is shown too; of one that is kept in full, that
+    everything = [*make_jobs(tables, (), quick, versions), *make_jobs(tables, (), False, versions)]
     records: dict[str, dict[str, Any]] = {}
     for job in everything:
         record = stored(job, folder, with_failed=True)

@@ -26,9 +26,10 @@ SIGNS = {
     REPRODUCED: "✓", ARGUED: "A", NOT_REACHED: "✗", NOT_COMPARABLE: "≠", EMPTY: "–", NOT_RUN: "·",
 }  # fmt: skip
 MEANINGS = {
-    REPRODUCED: "within half the last printed digit and 4 Monte Carlo errors of both sides",
-    ARGUED: "the case says why it cannot be that close, and what holds instead",
-    NOT_REACHED: "further off than that",
+    REPRODUCED: "in a column within half the last printed digit and 4 Monte Carlo errors of both "
+    "sides (of recovery from one simulated data set: 4 of its standard errors)",
+    ARGUED: "in one within the distance that the case gives, which says why it cannot be closer",
+    NOT_REACHED: "further off than that in every column that ran",
     NOT_RUN: "no engine that ran reproduces it, and not all that can have run",
     NOT_COMPARABLE: "another estimator, which cannot say; it counts for nothing",
     EMPTY: "this engine does not give it",
@@ -222,6 +223,7 @@ def apart(judged: Judged) -> str:
         parts.append(f"{judged.in_sds:+.2g} SD")
     if math.isfinite(judged.in_mc_errors):
         parts.append(f"{judged.in_mc_errors:+.2g} MCSE")
+        parts.append(f"±{judged.tolerance:.2g}")
     return ", ".join(parts)
 
 

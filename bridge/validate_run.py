@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,13 @@ from bridge.errors import BridgeError, EngineRefusal
 from bridge.files import write_text
 from bridge.fit import fit
 from bridge.priors import Priors
+from bridge.published_files import ROWS
 from bridge.published_tables import PublishedTable, load
 from bridge.result import Result
 from bridge.spec import ModelSpec
 
-FORMAT = 1
+FORMAT = 2
+_PRINTED = ["parameter", "statistic", "printed"]
 #: Engines of maximum likelihood and least squares: what ``--quick`` runs.
 QUICK = ("ols", "lme4", "nlme", "agq", PRINT, DATA)
 
@@ -155,12 +158,38 @@ def _key(case: PublishedTable, job: Job, versions: Mapping[str, str]) -> str:
         "models": {name: engine_spec(case, job.column, name).to_toml() for name in names},
         "data": [case.data, case.rows, case.simulate, case.settings, _data_digest(case)],
         "engine": [job.engine, dict(job.options), job.quick],
+        "fails": case.engines.get(job.column, {}).get("fails", {}),
+        "code": _code_digest(),
         "rules": {name: repr(rule) for name, rule in rules.items()},
         "rows": rows[["parameter", "statistic"]].to_numpy().tolist(),
-        "printed": case.frame["printed"].tolist() if read else [],
+        "printed": case.frame[_PRINTED].to_numpy().tolist() if read else [],
+        "other tables": [_numbers(case, other) for other in _others(rules)],
     }
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _others(rules: Mapping[str, Rule]) -> list[str]:
+    """Return the other cases whose numbers are read."""
+    from bridge.cases.from_print import OF_TABLES
+
+    found = {str(rule.arguments[key]) for rule in rules.values() if rule.name in OF_TABLES
+             for key in OF_TABLES[rule.name]}  # fmt: skip
+    return sorted(found)
+
+
+def _numbers(case: PublishedTable, other: str) -> list[Any]:
+    table: list[Any] = load(other, case.root).frame[_PRINTED].to_numpy().tolist()
+    return table
+
+
+@cache
+def _code_digest() -> str:
+    """Return a digest of the code that computes numbers from fits."""
+    from bridge import cases
+
+    files = sorted(Path(cases.__path__[0]).glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _data_digest(case: PublishedTable) -> str:
@@ -170,6 +199,8 @@ def _data_digest(case: PublishedTable) -> str:
     if case.data not in datasets.names():
         return ""
     content = resources.path(f"validation/data/{case.data}.csv").read_bytes()
+    if case.rows is not None:
+        content += resources.path(ROWS[case.rows][1]).read_bytes()
     return hashlib.sha256(content).hexdigest()
 
 
@@ -183,7 +214,11 @@ def stored(job: Job, folder: Path, with_failed: bool = False) -> dict[str, Any] 
         record: dict[str, Any] = json.loads(job.file(folder).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if record.get("key") != job.key or (record["failed"] and not with_failed):
+    if (
+        not isinstance(record, dict)
+        or record.get("key") != job.key
+        or (record["failed"] and not with_failed)
+    ):
         return None
     return record
 
@@ -261,14 +296,13 @@ def run_job(job: Job, root: Path | None = None, cores: int = 1) -> dict[str, Any
         context = Context(case, data, results, job.column, _refit(job, cores))
         cells = compute_column(context, job.quick)
         record["cells"] = [cell.as_json() for cell in cells]
+        record["fits"] = {name: pairs.side_of(result).as_json() for name, result in results.items()}
         faults = [cell for cell in cells if cell.note.startswith(FAULT)]
         if faults and not record["failed"]:
             at = f"{faults[0].statistic} of {faults[0].parameter}"
             record["failed"] = f"{at}: {faults[0].note.removeprefix(FAULT)}"
     except Exception as error:  # noqa: BLE001 - one job shall not stop the others; the record says so
         record["failed"] = f"{type(error).__name__}: {error}"
-        results = {}
-    record["fits"] = {name: pairs.side_of(result).as_json() for name, result in results.items()}
     record["seconds"] = round(time.monotonic() - started, 2)
     return record
 

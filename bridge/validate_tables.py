@@ -11,7 +11,7 @@ from bridge import pairs, verdicts
 from bridge.cases.columns import Cell
 from bridge.cases.integrity import engine_spec
 from bridge.cases.rules import columns_of, engine_of, rule_of
-from bridge.cases.states import NOT_RUN, STATES, Judged, judge, overall, reason
+from bridge.cases.states import NOT_RUN, STATES, Judged, argument, judge, overall
 from bridge.published_files import MAIN
 from bridge.published_tables import PublishedTable
 from bridge.summary import digits
@@ -170,8 +170,9 @@ def _row(
     # a slow number is left out of a quick column, which then has not run for it
     asked = rule_of(case, name).columns
     complete = all(label in cells or _failed(known, label) for label in asked)
-    why = reason(case, name, statistic)
-    state = overall([judged for _, judged in cells.values()], why, complete)
+    argued = argument(case, name, statistic)
+    why = "" if argued is None else argued.why
+    state = overall([judged for _, judged in cells.values()], complete)
     texts = {key: row[key] for key in ("printed", "page", "scale", "software")}
     return RowReport(name, statistic, state=state, why=why, cells=cells, **texts)
 

@@ -13,6 +13,8 @@ from bridge.cases.numbers import PRINT, Context, Number, quantity
 from bridge.cases.per_draw import evaluate
 from bridge.errors import NotAvailable
 
+#: Functions that read other cases, and which of their arguments name those.
+OF_TABLES = {"difference_between_tables": ("first", "second")}
 #: The 90th percentile of a standard normal variable.
 _DECILE = float(stats.norm.ppf(0.9))
 _ENDS = {"lower": -1.0, "upper": 1.0, "centre": 0.0}
@@ -284,7 +286,8 @@ def difference_between_tables(context: Context, of: str, first: str, second: str
     from bridge import published_tables
 
     of_print(context)
-    one, other = (published_tables.load(name).value(of, "value") for name in (first, second))
+    one, other = (published_tables.load(name, context.case.root).value(of, "value")
+                  for name in (first, second))  # fmt: skip
     return Number(one - other, note=f"{first} less {second}")
 
 

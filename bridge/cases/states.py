@@ -5,7 +5,8 @@ A number is *reproduced* in a column where it is within half a unit of its last 
 printed numbers that it follows from can do. A printed posterior has a Monte Carlo error too: its SD
 over the root of its effective draws (1,000 where nobody knows; for an SD and quantiles times
 `bridge.cases.columns.error_factor`). A printed number without an SD takes the engine's SD, and
-where that has none either the engine's own Monte Carlo error.
+where that has none either the engine's own Monte Carlo error. An *argued* number is within the
+distance that ``[argued]`` of its case gives.
 
 Maximum likelihood and a posterior are other estimators. Between them level-2 parameters and
 information criteria are *not comparable*, and so are coefficients that are not reproduced but
@@ -24,7 +25,7 @@ import numpy as np
 from bridge import verdicts
 from bridge.cases.columns import Cell, error_factor
 from bridge.published_files import ESTIMATES, SPREADS
-from bridge.published_tables import PublishedTable
+from bridge.published_tables import Argued, PublishedTable
 from bridge.verdicts import NOT_COMPARABLE, REPRODUCED
 
 ARGUED, NOT_REACHED = "argued", "not reached"
@@ -87,7 +88,7 @@ def judge(case: PublishedTable, row: Mapping[str, Any], cell: Cell) -> Judged:
         "in_sds": difference / sd if sd else float("nan"),
         "in_mc_errors": difference / error if 0 < error < np.inf else float("nan"),
     }
-    state, note = _state(case, row, cell, near, measures["in_sds"])
+    state, note = _state(case, row, cell, near, measures)
     return Judged(state, **measures, note=note or cell.note)
 
 
@@ -97,9 +98,14 @@ def _slack(tolerance: float, row: Mapping[str, Any]) -> float:
 
 
 def _state(
-    case: PublishedTable, row: Mapping[str, Any], cell: Cell, near: bool, in_sds: float
+    case: PublishedTable,
+    row: Mapping[str, Any],
+    cell: Cell,
+    near: bool,
+    measures: Mapping[str, float],
 ) -> tuple[str, str]:
     """Return the state of one cell and why."""
+    difference, in_sds = measures["difference"], measures["in_sds"]
     print_method = str(case.settings.get("method", "posterior"))
     other = cell.method and print_method in _ESTIMATORS and cell.method != print_method
     if other and cell.component in ("level2", "fit"):
@@ -107,13 +113,13 @@ def _state(
     noisy = _too_noisy(cell)
     if near and not noisy:
         return REPRODUCED, ""
-    why = reason(case, row["parameter"], row["statistic"])
+    argued = argument(case, row["parameter"], row["statistic"])
     if other and cell.component != "fit" and abs(in_sds) <= verdicts.SD_LIMIT:
         return NOT_COMPARABLE, f"{cell.method} is within {verdicts.SD_LIMIT} SDs of {print_method}"
     if other and cell.component == "level2 function":
         return NOT_COMPARABLE, f"{cell.method} against a printed {print_method} estimate"
-    if why:
-        return ARGUED, why
+    if argued is not None and abs(difference) <= argued.within:
+        return ARGUED, argued.why
     unknown = "its Monte Carlo error is not known" if np.isnan(cell.mc_error) else ""
     return NOT_REACHED, "too few draws to tell" if noisy else unknown
 
@@ -126,9 +132,9 @@ def _too_noisy(cell: Cell) -> bool:
     return not cell.mc_error <= limit
 
 
-def reason(case: PublishedTable, parameter: str, statistic: str) -> str:
-    """Return why print cannot be reached, as [argued] says; empty where it says nothing."""
-    return case.argued.get(f"{parameter}.{statistic}", case.argued.get(parameter, ""))
+def argument(case: PublishedTable, parameter: str, statistic: str) -> Argued | None:
+    """Return what [argued] says of a number; None where it says nothing."""
+    return case.argued.get(f"{parameter}.{statistic}", case.argued.get(parameter))
 
 
 def _spread(case: PublishedTable, row: Mapping[str, Any], cell: Cell) -> float | None:
@@ -158,20 +164,21 @@ def _print_error(
     return sd * error_factor(statistic) / float(np.sqrt(draws))
 
 
-def overall(cells: Sequence[Judged], why: str, complete: bool) -> str:
+def overall(cells: Sequence[Judged], complete: bool) -> str:
     """Return the state of a number over its columns.
+
+    It is reproduced, or argued, where it is in one of them; a column that ran and does not reach it
+    counts where no other reaches it, also while others have not run.
 
     Parameters
     ----------
     cells : sequence of Judged
         Of the columns that ran.
-    why : str
-        What [argued] says of it.
     complete : bool
         Whether every column that computes it has run.
     """
-    if any(cell.state == REPRODUCED for cell in cells):
-        return REPRODUCED
-    if why:
-        return ARGUED
+    found = {cell.state for cell in cells}
+    for state in (REPRODUCED, ARGUED, NOT_REACHED):
+        if state in found:
+            return state
     return NOT_REACHED if complete else NOT_RUN

@@ -187,6 +187,19 @@ def test_a_fault_in_the_numbers_is_named(tmp_path: Path, table: str | None, word
         ('page = "1"\n' + CASE, "unknown key 'page'"),
         ('notes = "one"\n' + CASE, "'notes' must be a list"),
         (CASE + '[argued]\n"gamma[x]" = "because"\n', r"\[argued\] names gamma\[x\]"),
+        (
+            CASE + '[argued]\n"gamma[Intercept]" = "because"\n',
+            "says why print cannot be reached, and within what distance",
+        ),
+        (
+            CASE + '[argued]\n"gamma[Intercept]" = { why = "because", within = -1 }\n',
+            "and within what distance",
+        ),
+        (
+            CASE + '[settings]\nmethod = "postrior"\n',
+            "method is one of .* Did you mean 'posterior'",
+        ),
+        (CASE + "[settings]\neffective_draws = 0\n", "effective_draws is a number above zero"),
         ("title = \n", r"case\.toml: .*line 1"),
         (None, r"case\.toml is missing"),
     ],

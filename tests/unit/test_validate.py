@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import sys
@@ -72,7 +73,7 @@ def test_every_number_has_a_state_and_a_cell_for_each_engine(root, fits):
 def test_it_resumes_and_an_edited_case_is_computed_anew(root, fits):
     first = run(root, engines=["fake too"])
     assert len(fits) == 2
-    assert {row.state for row in first.cases[0].rows} <= {"reproduced", "not run"}
+    assert {row.state for row in first.cases[0].rows} <= {"reproduced", "not reached"}
     run(root)
     assert len(fits) == 4
     kept = sorted((root.parent / "out" / "results" / "book" / "one").iterdir())
@@ -154,6 +155,11 @@ def test_quick_runs_no_sampler_and_counts_its_numbers_as_not_run(root):
     assert found.good
 
 
+def test_quick_keeps_what_is_known_already(root):
+    whole = run(root)
+    assert run(root, quick=True).counts == whole.counts
+
+
 def test_the_page_is_whole_in_itself_and_says_what_markdown_says(root):
     found = run(root)
     folder = found.write(root.parent / "report")
@@ -173,11 +179,12 @@ def test_the_page_is_whole_in_itself_and_says_what_markdown_says(root):
 
 def test_reasons_are_said_once_with_the_numbers_they_are_for(tmp_path):
     table = TABLE.replace("-2.4", "-9.4").replace("0.2", "9.2") + "gamma[week],z,-9,1,ratio,S\n"
-    case = CASE + '[argued]\n"gamma[week]" = "another model"\n'
+    case = CASE + '[argued]\n"gamma[week]" = { why = "another model", within = 10 }\n'
     make_case(tmp_path / "cases", case, table)
     found = run(tmp_path / "cases")
-    assert found.counts["argued"] == 3
-    line = "Argued, mean, sd, z of gamma[week]: another model"
+    # what no column has is not reached, whatever is argued
+    assert found.counts["argued"] == 2
+    line = "Argued, mean, sd of gamma[week]: another model"
     assert found.markdown().count(line) == found.markdown().count("another model") == 1
     assert found.html().count("another model") == 1
     assert found.markdown().count("– A posterior fit has no z.") == 1
@@ -284,3 +291,41 @@ def test_other_estimators_are_named_and_not_compared(tmp_path):
 def test_the_cases_of_the_package_make_jobs():
     jobs = validate_run.make_jobs([load("hlm/female")], [], True, {})
     assert {"nlme", "agq"} <= {job.engine for job in jobs}
+
+
+def test_a_number_further_off_than_it_is_argued_is_not_reached(tmp_path):
+    table = TABLE.replace("-2.4", "-9.4")
+    case = CASE + '[argued]\n"gamma[week].mean" = { why = "another model", within = 0.5 }\n'
+    make_case(tmp_path / "cases", case, table)
+    found = run(tmp_path / "cases")
+    states = {(row.parameter, row.statistic): row.state for row in found.cases[0].rows}
+    assert states["gamma[week]", "mean"] == "not reached" and not found.good
+
+
+def test_a_column_that_misses_counts_while_others_have_not_run(tmp_path):
+    make_case(tmp_path / "cases", TWO, TABLE.replace("-2.4", "-9.4"))
+    found = run(tmp_path / "cases", engines=["fake"])
+    states = {(row.parameter, row.statistic): row.state for row in found.cases[0].rows}
+    assert states["gamma[week]", "mean"] == "not reached" and not found.good
+    assert states["constant of flat", "mean"] == "reproduced"
+
+
+def test_a_damaged_record_is_made_again(root):
+    first = run(root)
+    (file,) = (root.parent / "out/results").rglob("fake.json")
+    for text in ("[]", "null", "{", '{"key": 1}'):
+        file.write_text(text)
+        assert run(root).counts == first.counts
+
+
+def test_names_that_changed_places_are_another_question():
+    case = load("leckie2014/model1")
+    frame = case.frame.copy()
+    names = ["delta[Intercept]", "delta[sector]"]
+    frame["parameter"] = frame["parameter"].replace(dict(zip(names, reversed(names), strict=True)))
+    swapped = dataclasses.replace(case, frame=frame)
+    keys = [
+        {job.column: job.key for job in validate_run.make_jobs([each], (), False, {})}
+        for each in (case, swapped)
+    ]
+    assert keys[0]["print"] != keys[1]["print"]
