@@ -221,7 +221,8 @@ def test_the_command(root, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(resources, "path", lambda relative, real=resources.path:
         root if relative == "validation/cases" else real(relative))  # fmt: skip
     words = ["bridge", "validate", "book", "--out", str(tmp_path / "o")]
-    for argv, code in ((words, 1), ([*words, "--quick"], 0), ([*words, "--engine", "nuts"], 2)):
+    quick = [*words[:-1], str(tmp_path / "quick"), "--quick"]
+    for argv, code in ((words, 1), (quick, 0), ([*words, "--engine", "nuts"], 2)):
         monkeypatch.setattr(sys, "argv", argv)
         with pytest.raises(SystemExit) as stop:
             cli.main()
