@@ -23,8 +23,8 @@ _SHARED = {
     frozenset(("brms", "stan")): "brms and stan share Stan's sampler and mathematics",
     frozenset(("agq", "twostep")): "agq starts where twostep ends, by the same code",
     frozenset(("nuts", "stan")): (
-        "nuts and stan share how columns are folded into the groups' own coefficients, and neither "
-        "density nor sampler"
+        "nuts and stan share how columns are folded into the groups' own coefficients and in which "
+        "units coefficients are sampled, and neither density nor sampler"
     ),
 }
 _CELLS = ("estimate", "se", "mcse", "component")
