@@ -27,7 +27,7 @@ _QUADRANTS = (
 
 
 def mean_variance(result: Result, at: At | str = None, ax: Axes | None = None) -> Axes:
-    """Draw the means of groups against their variances (Leckie et al. 2023, Figure 1).
+    """Draw the means of groups against their variances (Leckie, Parker et al., Figure 1).
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ def contextual(
 
     Notes
     -----
-    Raudenbush & Bryk (2002), table 5.11.
+    Raudenbush & Bryk (2002), chapter 5.
     """
     if function not in _DIMS:
         raise OptionError(f"function is 'mean' or 'variance', not {function!r}.")

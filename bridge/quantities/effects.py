@@ -11,6 +11,7 @@ from bridge.design_of import design_of
 from bridge.errors import DataError, NotAvailable
 from bridge.quantities.groups import MEAN, SPREAD, groups
 from bridge.quantities.population import At, level1_variance
+from bridge.quantities.values import refuse_other_effects
 from bridge.result import Result
 
 _ALIKE = 1e-10  # of a column's largest value
@@ -38,20 +39,18 @@ def shrinkage(result: Result) -> pd.DataFrame:
     Raises
     ------
     NotAvailable
-        Where the mean has no group effects, or their covariance matrix differs between groups.
+        Where the mean has no group effects, they are not normal, or their covariance matrix differs
+        between groups.
 
     Notes
     -----
     With D = diag(1 / sigma_ij^2) at the estimates, V_j = (Z'DZ)^-1: blue = V_j Z'D (y - rest),
-    reliability tau_kk / (tau_kk + V_j,kk) (Raudenbush & Bryk 2002, section 3). With one effect of
+    reliability tau_kk / (tau_kk + V_j,kk) (Raudenbush & Bryk 2002, chapter 3). With one effect of
     the mean, independent of v, blup = reliability blue + (1 - reliability) population.
     """
     design = design_of(result)
     effects = list(design.mean_effects)
-    if result.spec.association is not None:
-        raise NotAvailable(
-            "Shrinkage is of models in which the effects of the mean stay out of the log variance."
-        )
+    refuse_other_effects(result, "Shrinkage")
     if not effects:
         raise NotAvailable(
             "The mean has no group effects; add a random term, such as (1 | school), to it."

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from bridge import names
 from bridge.design_of import design_of
@@ -62,16 +63,19 @@ def groups(
         A row for each quantity and group, groups in the order of the fit: quantity, group, n (rows
         of the group), scale, estimate, se, lower, upper, average, p_above, differs, rank,
         rank_lower, rank_upper, p_top, p_bottom, method. ``average`` is the number of a group whose
-        effects are zero, p_above the probability that the group's is larger, and ``differs``
-        whether the 95% interval of the distance to it leaves zero out. Rank 1 is the largest;
-        its interval holds 95%. Without draws ranks and probabilities are those of normal draws
-        (4,000) of the effects given the data, parameters at their estimates; ``<NA>`` where the
-        engine does not say how well effects are known.
+        effects are zero (of the total variance with what slopes add on average, tr(S T_u); ``<NA>``
+        where T differs between groups or effects are not normal), p_above the probability that the
+        group's is larger, and ``differs`` whether the 95% interval of the distance to it leaves
+        zero out. Rank 1 is the largest, groups that are equal share their mean rank, and its
+        interval holds 95%. Without draws ranks and probabilities are those of normal draws (4,000)
+        of the effects given the data, parameters at their estimates; ``<NA>`` where the engine does
+        not say how well effects are known.
 
     Raises
     ------
     NotAvailable
-        Where the model has no such group effects.
+        Where the model has no such group effects, or an association takes those of the mean into
+        the variances that are asked for.
     OptionError
         Where an argument is out of its range.
 
@@ -80,7 +84,8 @@ def groups(
     x'gamma + z'u_j; exp(w'delta + a'v_j); z'T_u z / (z'T_u z + exp(w'delta + a'v_j)) (Leckie et
     al. 2014, section 5). The total variance u_j'S u_j + exp(w'delta + a'v_j) has what the group's
     slopes add, with S the covariance matrix of z within groups: the mean of those of all groups,
-    with ``at="own"`` that of the group (Leckie et al. 2023, section 4.2).
+    with ``at="own"`` that of the group (Leckie, Parker, Goldstein & Tilling,
+    sections 4.2 and 6.4).
     """
     chosen = _chosen(result, of)
     if not 0 < share < 1:
@@ -116,10 +121,15 @@ def _chosen(result: Result, of: str | Sequence[str]) -> list[str]:
             "The model has no group effects; add a random term, such as (1 | school), for them."
         )
     u, v = (any(e.startswith(f"{letter}:") for e in result.effects) for letter in "uv")
-    icc = u and v and not result.level2_terms and result.spec.random_effects == "normal"
+    icc = u and v and _one_normal_law(result)
     slopes = any(e.startswith("u:") and e != _INTERCEPT for e in result.effects)
     able = [MEAN] * u + [SPREAD] * v + [TOTAL] * slopes + [ICC] * icc
     wanted = [of] if isinstance(of, str) else list(of)
+    if result.spec.association is not None and wanted != [MEAN]:
+        raise NotAvailable(
+            "Under an association the effects of the mean enter the variances of groups, which are "
+            "not computed here; ask for of='mean', and bridge.predict(result) for variances."
+        )
     for word in wanted:
         if word not in _SCALES:
             raise OptionError(
@@ -131,6 +141,11 @@ def _chosen(result: Result, of: str | Sequence[str]) -> list[str]:
                 f"In this model the {word} of groups is not let differ: {_why(word)}"
             )
     return wanted or able
+
+
+def _one_normal_law(result: Result) -> bool:
+    """Tell whether all groups' effects are normal with one covariance matrix."""
+    return not result.level2_terms and result.spec.random_effects == "normal"
 
 
 def _why(word: str) -> str:
@@ -195,6 +210,14 @@ def _no_effects(v: Values) -> Values:
     return Values(v.gamma, v.delta, v.tau, np.zeros_like(v.effects), v.n_u)
 
 
+def _average_total(v: Values, at: Profiles) -> np.ndarray:
+    """Return the variance of the median group and what slopes add to it on average."""
+    assert at.spread is not None
+    slopes = np.einsum("mab,sab->sm", at.spread, v.tau_u)
+    found: np.ndarray = slopes + _variance(_no_effects(v), at)
+    return found
+
+
 _GroupFunction = Callable[[Values, Profiles], np.ndarray]
 
 
@@ -219,14 +242,19 @@ def _against_average(
     quantity: str,
 ) -> pd.DataFrame:
     """Return average, p_above and differs of every group."""
+    J = result.n_groups
+    if quantity == TOTAL and not _one_normal_law(result):
+        nothing = {name: pd.array([None] * J, dtype="Float64") for name in ("average", "p_above")}
+        return pd.DataFrame({**nothing, "differs": pd.array([None] * J, dtype="boolean")})
 
     def distance(v: Values) -> np.ndarray:
+        if quantity == TOTAL:  # squares of slopes are above zero in every group
+            return monotone(v, at) - _average_total(v, at)
         return monotone(v, at) - monotone(_no_effects(v), at)
 
     def of_no_effects(v: Values) -> np.ndarray:
-        return function(_no_effects(v), at)
+        return _average_total(v, at) if quantity == TOTAL else function(_no_effects(v), at)
 
-    J = result.n_groups
     mean = estimated(result, of_no_effects, _BOUNDS[quantity])["estimate"].to_numpy(float)
     gap = estimated(result, distance, "real", by_group=True)
     ends = gap[["lower", "upper"]].to_numpy(dtype=float, na_value=np.nan)
@@ -254,11 +282,11 @@ def _ranked(
     if draws is None:
         return pd.DataFrame({name: pd.array([None] * J, dtype="Float64") for name in _RANKS})
     x = function(draws, at)
-    rank = J - np.argsort(np.argsort(x, axis=1), axis=1)  # 1 is the largest
+    rank = stats.rankdata(-x, axis=1)  # 1 is the largest
     lower, upper = np.quantile(rank, [0.025, 0.975], axis=0, method="inverted_cdf")
     many = max(1, round(share * J))
     columns: Mapping[str, Any] = {
-        "rank": J - np.argsort(np.argsort(estimate)),
+        "rank": stats.rankdata(-estimate),
         "rank_lower": lower,
         "rank_upper": upper,
         "p_top": (rank <= many).mean(axis=0),

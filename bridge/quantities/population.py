@@ -79,7 +79,7 @@ def group_mean_range(result: Result, at: At = None) -> pd.DataFrame:
 
     Notes
     -----
-    x'gamma -+ 1.28 sqrt(z'T_u z) (Leckie et al. 2023, section 5).
+    x'gamma -+ 1.28 sqrt(z'T_u z) (Leckie, Parker, Goldstein & Tilling, section 6.1).
     """
     refuse_other_effects(result, "The range of group means")
     profiles = profiles_of(result, at)
@@ -112,7 +112,8 @@ def outcome_gap(result: Result, at: At = None) -> pd.DataFrame:
 
     Notes
     -----
-    2 x 1.28 sigma, sigma^2 = exp(w'delta -+ 1.28 sqrt(a'T_v a)) (Leckie et al. 2023, section 5).
+    2 x 1.28 sigma, sigma^2 = exp(w'delta -+ 1.28 sqrt(a'T_v a)) (Leckie, Parker, Goldstein &
+    Tilling, section 6.2).
     """
     refuse_other_effects(result, "The gap of outcomes by variability of groups")
     profiles = profiles_of(result, at)

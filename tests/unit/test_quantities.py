@@ -159,7 +159,7 @@ def test_groups_of_a_posterior() -> None:
     within = data()["x"].groupby(data()["g"]).var(ddof=0).mean()
     totals = u[:, :, 1] ** 2 * within + variances
     for quantity, draws, middle in (
-        ("total variance", totals, np.exp(eta)),
+        ("total variance", totals, np.exp(eta) + within * T[:, 1, 1]),
         ("mean", means, gamma[:, 0] + x * gamma[:, 1]),
         ("variance", variances, np.exp(eta)),
         (
@@ -180,6 +180,42 @@ def test_groups_of_a_posterior() -> None:
             assert part.loc[j, "rank_upper"] >= np.quantile(ranks, 0.97)
             assert part.loc[j, "p_above"] == pytest.approx((draws[:, j] > middle).mean())
             assert part.loc[j, "rank"] == (part["estimate"] >= part.loc[j, "estimate"]).sum()
+
+
+def test_groups_that_are_equal_share_their_rank() -> None:
+    result = fitted("agq")
+    table = result.group_effects.copy()
+    own = table["effect"] == "v:Intercept"
+    table.loc[own, ["estimate", "se"]] = 0.0
+    covariance = np.array(result.effects_covariance)
+    covariance[:, 2], covariance[:, :, 2] = 0.0, 0.0
+    flat = dataclasses.replace(result, group_effects=table, effects_covariance=covariance)
+    found = quantities.groups(flat, of="variance")
+    for name in ("rank", "rank_lower", "rank_upper"):
+        assert (found[name] == 20.5).all()
+    assert not found["differs"].any()
+
+
+def test_variances_of_groups_under_an_association_are_not_those_of_v_alone() -> None:
+    linear = SPEC.replace(
+        mean="y ~ 1 + x + (1 + x | g)", variance="~ 1 + w + (1 | g)", association="linear"
+    )
+    other = dataclasses.replace(fitted("fake"), spec=linear)
+    for of in ("variance", "ICC", "total variance", ()):
+        with pytest.raises(errors.NotAvailable, match="Under an association"):
+            quantities.groups(other, of=of)
+    assert len(quantities.groups(other, of="mean")) == 40
+
+
+def test_the_average_total_variance_is_that_of_simulated_groups() -> None:
+    result, rng = fitted("agq"), np.random.default_rng(1)
+    found = quantities.groups(result, of="total variance")
+    T = result.covariance().to_numpy()
+    slope = rng.normal(0, np.sqrt(T[1, 1]), 1_000_000)
+    within = data()["x"].groupby(data()["g"]).var(ddof=0).mean()
+    eta = result.estimate("delta[Intercept]") + data()["w"].mean() * result.estimate("delta[w]")
+    expected = (slope**2 * within).mean() + np.exp(eta)
+    assert found["average"].iloc[0] == pytest.approx(expected, rel=2e-3)
 
 
 def test_groups_without_draws() -> None:

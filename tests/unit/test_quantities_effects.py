@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cache
 
 import numpy as np
@@ -126,6 +127,9 @@ def test_models_that_cannot_be_laid_beside_each_other() -> None:
         quantities.group_changes(result, other)
     with pytest.raises(errors.NotAvailable, match="no group effects"):
         quantities.shrinkage(fitted("y ~ 1", "~ 1 + (1 | g)"))
+    student = dataclasses.replace(result, spec=result.spec.replace(random_effects="student_t"))
+    with pytest.raises(errors.NotAvailable, match="Student-t effects"):
+        quantities.shrinkage(student)
 
 
 @pytest.mark.parametrize(
