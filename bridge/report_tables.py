@@ -95,15 +95,16 @@ def criteria_rows(
     tell: Callable[[str], None],
 ) -> tuple[Rows, list[str]]:
     """Return information criteria of every fit, and what must be known of them."""
-    rows = [["engine", "criterion", "likelihood", "estimate", "Monte Carlo or sampling SE"]]
+    rows = [["engine", "criterion", "scale", "likelihood", "estimate", "SE over units",
+             "Monte Carlo SE"]]  # fmt: skip
     notes: list[str] = []
     for result, label in zip(results, labels, strict=True):
         if result.method != "posterior":
             for name in ("deviance", "aic", "bic"):
                 if result.ml:
                     rows.append(
-                        [label, name.upper() if name != "deviance" else name, "maximised",
-                         digits(getattr(result, name)), ""]
+                        [label, name.upper() if name != "deviance" else name, "deviance",
+                         "maximised", digits(getattr(result, name)), "", ""]
                     )  # fmt: skip
             continue
         if not which:
@@ -115,11 +116,9 @@ def criteria_rows(
             notes.append(f"{label}: {error}")
             continue
         for _, row in found.table.iterrows():
-            se = row["se"] if pd.notna(row["se"]) else row["mc_error"]
-            rows.append(
-                [label, str(row["criterion"]), str(row["likelihood"]), digits(row["estimate"]),
-                 digits(se)]
-            )  # fmt: skip
+            errors = ["" if pd.isna(row[e]) else digits(row[e]) for e in ("se", "mc_error")]
+            words = [str(row[word]) for word in ("criterion", "scale", "likelihood")]
+            rows.append([label, *words, digits(row["estimate"]), *errors])
         notes += [f"{label}: {note}" for note in found.notes]
     return rows, notes
 

@@ -91,6 +91,9 @@ def test_it_says_what_was_fitted_and_how_it_went() -> None:
             assert digits(result.estimate(parameter)) in text
     assert digits(fitted("agq").loglik) in text and "maximised" in text
     assert "waic" in text and "given the effects" in text
+    # both scales of one criterion are told apart
+    assert re.search(r"<td[^>]*>waic</td>\s*<td[^>]*>elpd</td>", text)
+    assert re.search(r"<td[^>]*>waic</td>\s*<td[^>]*>deviance</td>", text)
     assert "population average" in text and "(log variance)²" in text
     assert fitted("fake").native.splitlines()[0][:30] in text.replace("&#34;", '"')
     assert text.count("<img ") >= 4
