@@ -1,7 +1,10 @@
-"""The templates of the package's pages."""
+"""What the package's pages share: their templates, and when and where they were made."""
 
 from __future__ import annotations
 
+import os
+import platform
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,3 +23,14 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+
+def when_and_where() -> tuple[str, str]:
+    """Return the time, and what this runs on."""
+    from bridge import __version__
+
+    machine = (
+        f"bridge {__version__}, Python {platform.python_version()}, {platform.system()} "
+        f"{platform.machine()}, {os.cpu_count()} processors"
+    )
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", machine

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bridge.comparison import make_comparison
 from bridge.errors import RequestError
 from bridge.files import saved_results
+from bridge.page import environment, when_and_where
 from bridge.report_pictures import pictures
 from bridge.report_tables import (
     convergence_rows,
@@ -72,8 +70,7 @@ def page(results: Sequence[Result], criteria: Sequence[str], tell: Tell) -> str:
     tell : callable
         Told the share done and a word.
     """
-    from bridge.page import environment
-
+    when, machine = when_and_where()
     labels = _labels(results)
     # draws say most; of those the first
     shown = next((r for r in results if r.method == "posterior"), results[0])
@@ -84,8 +81,8 @@ def page(results: Sequence[Result], criteria: Sequence[str], tell: Tell) -> str:
     images = pictures(results, shown)
     return environment().get_template("fit.html.j2").render(
         title=_title(results[0]),
-        when=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        machine=_machine(),
+        when=when,
+        machine=machine,
         equations=results[0].spec.equations(),
         data=data_rows(results[0]),
         **_estimates(results),
@@ -115,15 +112,6 @@ def _labels(results: Sequence[Result]) -> list[str]:
 
 def _title(result: Result) -> str:
     return f"{result.spec.mean}; log variance {result.spec.variance}"
-
-
-def _machine() -> str:
-    from bridge import __version__
-
-    return (
-        f"bridge {__version__}, Python {platform.python_version()}, {platform.system()} "
-        f"{platform.machine()}, {os.cpu_count()} processors"
-    )
 
 
 def _estimates(results: Sequence[Result]) -> dict[str, Any]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +14,7 @@ from bridge.cases.rules import columns_of, engine_of
 from bridge.cases.states import NOT_REACHED
 from bridge.errors import DataFileError, suggest
 from bridge.files import output_folder, write_text
+from bridge.page import when_and_where
 from bridge.published_tables import PublishedTable, load, names
 from bridge.validate_tables import CaseReport, report_case, total
 
@@ -80,11 +78,11 @@ class Validation:
 
     def html(self) -> str:
         """Return the report as one self-contained page."""
-        return shown_as.as_html(self.cases, *_where())
+        return shown_as.as_html(self.cases, *when_and_where())
 
     def markdown(self) -> str:
         """Return the report as Markdown."""
-        return shown_as.as_markdown(self.cases, *_where())
+        return shown_as.as_markdown(self.cases, *when_and_where())
 
     def plain(self) -> dict[str, Any]:
         """Return all of it as plain values."""
@@ -107,16 +105,6 @@ class Validation:
         write_text(target / "report.html", self.html())
         write_text(target / "report.md", self.markdown())
         return target
-
-
-def _where() -> tuple[str, str]:
-    from bridge import __version__
-
-    machine = (
-        f"bridge {__version__}, Python {platform.python_version()}, {platform.system()} "
-        f"{platform.machine()}, {os.cpu_count()} processors"
-    )
-    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", machine
 
 
 # --- what a validation starts from ----------------------------------------------------------------

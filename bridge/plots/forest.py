@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from bridge.comparison import Comparison, labels_of, make_comparison
+from bridge.engines.harmonise import Z95
 from bridge.errors import OptionError, suggest
 from bridge.plots import style
 from bridge.result import Result
@@ -21,7 +21,6 @@ PUBLISHED = "published"
 #: A parameter joins a panel while this many of the panel's narrowest interval span it.
 _SPAN = 25.0
 _WIDTH, _ROW, _PANEL, _HEAD = 7.0, 0.17, 0.52, 0.9
-_NORMAL = float(stats.norm.ppf(0.975))
 
 
 def forest(
@@ -129,7 +128,7 @@ def _of_table(table: pd.DataFrame, results: dict[str, Result] | None) -> pd.Data
 
 
 def _by_errors(row: pd.DataFrame, label: str) -> pd.DataFrame:
-    estimate, half = row[label], _NORMAL * row[f"{label} se"]
+    estimate, half = row[label], Z95 * row[f"{label} se"]
     return pd.DataFrame({"estimate": estimate, "lower": estimate - half, "upper": estimate + half})
 
 

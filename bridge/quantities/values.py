@@ -13,9 +13,10 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import special
 
 from bridge import arviz_compat, names
+from bridge.engines.harmonise import Z95
 from bridge.errors import NotAvailable
 from bridge.result import Result
 
@@ -23,7 +24,6 @@ from bridge.result import Result
 POSTERIOR, DELTA = "posterior", "delta method"
 #: The step of a derivative, in standard errors, and where there is none.
 _STEP, _LEAST_STEP = 1e-3, 1e-6
-_NORMAL = float(stats.norm.ppf(0.975))
 #: How intervals without draws are made: on the scale where they cannot leave the range. A link, its
 #: inverse and its slope.
 _LINKS: dict[str, tuple[Callable[..., np.ndarray], ...]] = {
@@ -303,7 +303,7 @@ def _with_interval(value: np.ndarray, se: np.ndarray, bound: str) -> pd.DataFram
     if bound != "real":
         inside = (value > 0) & ((value < 1) | (bound == "positive"))
     at = np.where(inside, value, 0.5)
-    ends = [back(link(at) + sign * _NORMAL * se * slope(at)) for sign in (-1, 1)]
+    ends = [back(link(at) + sign * Z95 * se * slope(at)) for sign in (-1, 1)]
     # at the edge of its range a quantity has no interval of this kind
     lower, upper = (np.where(inside, end, np.nan) for end in ends)
     return _frame(value, np.where(inside, se, np.nan), lower, upper, DELTA)
