@@ -1,0 +1,277 @@
+"""Replications of one task on many processes or machines: the same table however it is done."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bridge.errors import EngineFailed, EngineNotInstalled, OptionError, RequestError
+from bridge.progress import shown
+from bridge.replication_parts import Parts
+
+if TYPE_CHECKING:
+    from bridge.engines.base import Progress
+
+Task = Callable[[np.random.SeedSequence, int], pd.DataFrame]
+
+#: A part is written once this many seconds have passed: what a lost machine may cost.
+_SECONDS = 2.0
+#: How long a cluster may take to answer, in seconds.
+_PATIENCE = 30.0
+#: One thread a process: more of them would only take turns, and sums would depend on their number.
+_ONE_THREAD = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS",
+    ),
+    "1",
+)  # fmt: skip
+
+
+def replicate(
+    task: Task,
+    replications: int,
+    seed: int,
+    key: str | Mapping[str, Any],
+    out: str | Path | None = None,
+    *,
+    workers: int | None = None,
+    cluster: Any = None,
+    progress: Progress | bool | None = None,
+) -> pd.DataFrame:
+    """Do a task many times, each with random numbers of its own, and return all its rows.
+
+    Parameters
+    ----------
+    task : callable
+        Of a `numpy.random.SeedSequence` and the replication's number (from 0); returns a frame of
+        at least one row, with the same columns in all replications. Picklable; failures that are
+        part of the study it catches and returns as rows.
+    replications : int
+        How many.
+    seed : int
+        Not negative. Replication k has ``SeedSequence(seed, spawn_key=(k,))``, whoever does it.
+    key : str or mapping
+        What makes the study this study, in values that JSON has.
+    out : path, optional
+        A folder: ``study.json`` and Parquet parts, written as they come. What is there is not done
+        again, so that a stopped study goes on, and a finished one can be given more replications.
+    workers : int, optional
+        Processes on this machine; as many as cores where nothing is said.
+    cluster : str or distributed.Client, optional
+        A Dask scheduler's address, such as ``"tcp://10.0.0.1:8786"``, or a client, in the place of
+        ``workers``. Its workers should have one thread each.
+    progress : bool or callable, optional
+        As in `bridge.fit`; the text says how many are done and the time left.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``replication`` and the task's columns; by replication, in the task's order.
+
+    Raises
+    ------
+    RequestError
+        Where an argument is wrong, the folder holds another study, or the cluster does not answer.
+    EngineFailed
+        Where a process was killed (for want of memory, most often); what is done stays.
+
+    Notes
+    -----
+    Memory does not grow with the number of replications while they run, where ``out`` is given:
+    a few tasks a worker are under way at a time. The table is read once all are done.
+    """
+    _check(replications, seed, workers, cluster)
+    parts = Parts(None if out is None else Path(out), key, seed)
+    left = sorted(set(range(replications)) - parts.done())
+    if left:
+        with (
+            shown(progress, "study") as report,
+            _crew(workers, cluster, len(left)) as crew,
+        ):
+            _Run(task, seed, parts, crew, report, replications).all_of(left)
+    return parts.table(replications)
+
+
+@dataclass(frozen=True)
+class _Crew:
+    """Who does the work, and how many tasks shall be under way (asked anew: clusters grow)."""
+
+    executor: Executor
+    window: Callable[[], int]
+
+
+class _Run:
+    """One run over the replications that are left."""
+
+    def __init__(
+        self,
+        task: Task,
+        seed: int,
+        parts: Parts,
+        crew: _Crew,
+        report: Callable[[float | None, str], None],
+        replications: int,
+    ) -> None:
+        self._task, self._seed, self._parts = task, seed, parts
+        self._crew, self._report, self._replications = crew, report, replications
+        self._frames: dict[int, pd.DataFrame] = {}
+
+    def all_of(self, left: list[int]) -> None:
+        """Do the replications; whatever ends the run, what is done is kept."""
+        numbers, running = iter(left), dict[Future[pd.DataFrame], int]()
+        start = written = time.monotonic()
+        window, done = self._crew.window(), 0
+        try:
+            while done < len(left):
+                self._submit(numbers, running, window)
+                finished, _ = wait(running, timeout=_SECONDS, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    number = running.pop(future)
+                    self._frames[number] = _result(future, number)
+                done += len(finished)
+                now = time.monotonic()
+                self._say(done, len(left), now - start)
+                if now - written > _SECONDS:
+                    self._write()
+                    written, window = now, self._crew.window()
+        finally:
+            for future in running:
+                future.cancel()
+            self._write()
+
+    def _submit(
+        self, numbers: Iterator[int], running: dict[Future[pd.DataFrame], int], window: int
+    ) -> None:
+        while len(running) < window:
+            number = next(numbers, None)
+            if number is None:
+                return
+            running[self._crew.executor.submit(_one, self._task, self._seed, number)] = number
+
+    def _write(self) -> None:
+        self._parts.add(self._frames)
+        self._frames = {}  # only now: an interrupt in between may keep some twice, but loses none
+
+    def _say(self, done: int, of: int, seconds: float) -> None:
+        before = self._replications - of
+        text = f"{before + done:,} of {self._replications:,}"
+        if 0 < done < of:
+            text += f", {_duration(seconds / done * (of - done))} left"
+        self._report((before + done) / self._replications, text)
+
+
+def _one(task: Task, seed: int, number: int) -> pd.DataFrame:
+    """Do one replication, in a worker."""
+    if "numba" in sys.modules:  # a worker of a cluster has been started by somebody else
+        import numba
+
+        numba.set_num_threads(1)
+    return task(np.random.SeedSequence(seed, spawn_key=(number,)), number)
+
+
+def _result(future: Future[pd.DataFrame], number: int) -> pd.DataFrame:
+    """Return a task's rows; say which replication it was where there are none."""
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise EngineFailed(
+            f"A process of the study was killed, at replication {number} or near ({error}); where "
+            "it was for want of memory, give fewer workers. What is done stays in the folder of "
+            "the study, and the same call goes on from there."
+        ) from None
+    except Exception as error:
+        if type(error).__name__ == "KilledWorker":
+            raise EngineFailed(
+                f"Replication {number} has ended several of the cluster's workers: {error}"
+            ) from None
+        error.add_note(f"In replication {number}.")
+        raise
+
+
+def _check(replications: int, seed: int, workers: int | None, cluster: Any) -> None:
+    for name, value, least in (("replications", replications, 1), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise OptionError(f"{name} is a whole number, at least {least}, not {value!r}.")
+    if workers is not None and cluster is not None:
+        raise OptionError("Give workers (of this machine) or a cluster, not both.")
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int)):
+        raise OptionError(f"workers is a whole number, at least 1, not {workers!r}.")
+    if workers is not None and workers < 1:
+        raise OptionError(f"workers is a whole number, at least 1, not {workers}.")
+
+
+@contextmanager
+def _crew(workers: int | None, cluster: Any, tasks: int) -> Iterator[_Crew]:
+    """Give who does the work; leave no process and no connection of ours behind."""
+    if cluster is not None:
+        with _client(cluster) as client, client.get_executor(pure=False) as executor:
+            yield _Crew(executor, lambda: max(2, 2 * sum(client.ncores().values())))
+        return
+    from joblib.externals import loky
+
+    count = min(workers or loky.cpu_count(), tasks)
+    executor = loky.ProcessPoolExecutor(count, env=_ONE_THREAD, initializer=_quiet)
+    good = False
+    try:
+        yield _Crew(executor, lambda: 2 * count)
+        good = True
+    finally:
+        executor.shutdown(wait=True, kill_workers=not good)
+
+
+def _quiet() -> None:
+    """Leave Ctrl-C, which a terminal sends to every process, to the one that leads."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def _client(cluster: Any) -> Iterator[Any]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise EngineNotInstalled(
+            "A cluster needs Dask's distributed: pip install 'mlm-bridge[cluster]'."
+        ) from None
+
+    own = isinstance(cluster, str)
+    if not own and not isinstance(cluster, Client):
+        raise OptionError(
+            f'cluster is an address such as "tcp://10.0.0.1:8786" or a distributed.Client, not '
+            f"{type(cluster).__name__}."
+        )
+    try:
+        client = Client(cluster, timeout=_PATIENCE, set_as_default=False) if own else cluster
+    except (OSError, ValueError) as error:
+        raise RequestError(
+            f"No Dask scheduler answers at {cluster} ({error}); start one with `dask scheduler`."
+        ) from None
+    try:
+        client.wait_for_workers(1, timeout=_PATIENCE)
+        yield client
+    except TimeoutError:
+        raise RequestError(
+            "The Dask cluster has no workers; start some with `dask worker ADDRESS --nthreads 1`."
+        ) from None
+    finally:
+        if own:
+            client.close()
+
+
+def _duration(seconds: float) -> str:
+    """Write a time that is left."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
