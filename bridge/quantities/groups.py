@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -98,11 +99,12 @@ def groups(
     profiles = _profiles(result, at)
     own = isinstance(at, str)
     each = [profiles] if own else [profiles.one(i) for i in range(len(profiles))]
+    draws = cache(partial(_draws, result))  # of all quantities and profiles
     parts = []
     for one in each:
         keys = one.keys if len(each) > 1 else pd.DataFrame(index=range(1))
         for quantity in chosen:
-            found = _of_groups(result, quantity, one, share)
+            found = _of_groups(result, quantity, one, share, draws)
             repeated = keys.iloc[[0] * len(found)].reset_index(drop=True)
             parts.append(pd.concat([repeated, found], axis=1))
     return pd.concat(parts, ignore_index=True)
@@ -120,7 +122,9 @@ def check_one_profile(result: Result, at: At | str) -> None:
         raise OptionError(f"Groups are compared at one profile here; at=… makes {many}.")
 
 
-def _of_groups(result: Result, quantity: str, at: Profiles, share: float) -> pd.DataFrame:
+def _of_groups(
+    result: Result, quantity: str, at: Profiles, share: float, make: Callable[[], Values]
+) -> pd.DataFrame:
     """Return the rows of one quantity at one profile, or at each group's own."""
     function, monotone = _FUNCTIONS[quantity]
 
@@ -140,7 +144,8 @@ def _of_groups(result: Result, quantity: str, at: Profiles, share: float) -> pd.
         return monotone(v, at) - _average(quantity, monotone, v, at)
 
     gap = estimated(result, distance, "real", by_group=True)
-    draws = _draws(result, known=bool(gap["se"].notna().all()))
+    # where it is not known how well effects are known there are no draws
+    draws = make() if is_posterior(result) or gap["se"].notna().all() else None
     against = _against_average(result, quantity, at, gap)
     if draws is not None:
         above = (distance(draws) > 0).mean(axis=0)
@@ -275,11 +280,11 @@ def _against_average(
     return found
 
 
-def _draws(result: Result, known: bool) -> Values | None:
-    """Return draws of the effects; none where it is not known how well they are known."""
+def _draws(result: Result) -> Values:
+    """Return draws of the effects: of a posterior its own, else normal around the estimates."""
     if is_posterior(result):
         return values_of(result, effects=True)
-    return effect_draws(result, _DRAWS, _SEED) if known else None
+    return effect_draws(result, _DRAWS, _SEED)
 
 
 def _ranked(

@@ -119,8 +119,8 @@ def effect_draws(result: Result, draws: int, seed: int) -> Values:
     """
     estimate, spread = estimated_effects(result)
     z = np.random.default_rng(seed).standard_normal((draws, *estimate.shape))
-    effects = estimate + np.einsum("jab,sjb->sja", roots(np.nan_to_num(spread)), z)
-    return Values(repeated(at_estimates(result), draws), effects)
+    away = z.swapaxes(0, 1) @ roots(np.nan_to_num(spread)).swapaxes(1, 2)  # (J, draws, q)
+    return Values(repeated(at_estimates(result), draws), estimate + away.swapaxes(0, 1))
 
 
 # --- a quantity with its interval ---------------------------------------------------------------

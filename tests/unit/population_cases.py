@@ -56,7 +56,11 @@ def frame() -> pd.DataFrame:
 
 
 def fixed(spec: ModelSpec, draws: int, classes: Any = None, **values: Any) -> Result:
-    """Return a posterior of one chain whose parameters are the same in all draws."""
+    """Return a posterior of one chain whose parameters are the same in all draws.
+
+    ``gamma`` and ``delta`` are those of the cases where they are not given.
+    """
+    values = {"gamma": GAMMA, "delta": DELTA, **values}
     design = make_design(spec, frame())
     shape, q = (1, draws), len(design.effects)
 
@@ -75,7 +79,7 @@ def fixed(spec: ModelSpec, draws: int, classes: Any = None, **values: Any) -> Re
     options = {"chains": 1, "draws": draws, "seed": 1, "include": (), "max_treedepth": 10}
     plan = Plan("fake", design, options, "made by hand")
     stats = {"diverging": np.zeros(shape, bool)}
-    parts = Draws(all_alike(GAMMA), all_alike(DELTA), effects=effects, sample_stats=stats, **made)
+    parts = Draws(**made, effects=effects, sample_stats=stats)
     return posterior_result(plan, RawFit({}, {}), parts)
 
 

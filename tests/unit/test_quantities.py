@@ -380,15 +380,3 @@ def test_profiles_of_predictors() -> None:
         quantities.group_changes(result, result, at={"x": 0, "w": [-1, 1]})
     with pytest.raises(errors.BridgeError, match="w"):
         quantities.level1_variance(result, at={"x": 0})
-
-
-@pytest.mark.parametrize(("sector", "printed"), [(0, 44.331), (1, 33.990)])
-def test_population_averages_are_those_printed(sector: int, printed: float) -> None:
-    """Leckie, French, Charlton & Browne (2014), section 5, Model 1, of a posterior."""
-    spec = bridge.ModelSpec(
-        "mathach ~ 1 + sector + (1 | s | school)", "~ 1 + sector + (1 | s | school)"
-    )
-    result = bridge.fit(spec, bridge.datasets.load("hsb"), "agq")
-    found = row(quantities.level1_variance(result, at={"sector": sector}), "population average")
-    # a posterior mean beside maximum likelihood
-    assert abs(found["estimate"] - printed) < 0.3 * found["se"]
