@@ -8,73 +8,34 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from bridge import arviz_compat
 from bridge.errors import DataError, NotAvailable
 from bridge.newdata import NewRows
-from bridge.posterior_parts import parameters_of
-from bridge.prediction import (
+from bridge.parameter_sets import (
+    Effects,
     Parameters,
-    given_effects,
-    level2_covariance,
-    numbers_by_row,
+    drawn_effects,
+    draws_of,
+    estimated_effects,
     parameters,
+    roots,
 )
+from bridge.prediction import given_effects, level2_covariance, numbers_by_row
 from bridge.result import Result
 
 #: Numbers held at once.
 CELLS = 10**7
-#: From rows to the effects of their groups, (S, n, q).
-Effects = Callable[[NewRows], np.ndarray]
-
-
-def draws_of(result: Result) -> Parameters:
-    """Return the draws of a posterior, chain by chain."""
-    posterior = arviz_compat.groups_of(result.idata)["posterior"].transpose("chain", "draw", ...)
-    return parameters(result, parameters_of(result, posterior)[0])
-
-
-def drawn_effects(result: Result, some: np.ndarray | slice = slice(None)) -> Effects:
-    """Return what gives the draws of the effects of known groups, all of them or some."""
-    posterior = arviz_compat.groups_of(result.idata)["posterior"]
-    found = []
-    for name in ("u", "v"):
-        if name in posterior:
-            values = posterior[name].transpose("chain", "draw", result.spec.group, ...).values
-            found.append(values.reshape(-1, *values.shape[2:])[some])
-
-    def of(rows: NewRows) -> np.ndarray:
-        return np.concatenate([values[:, rows.group] for values in found], axis=-1)
-
-    return of
-
-
-def estimated_effects(result: Result) -> tuple[np.ndarray, np.ndarray]:
-    """Return the estimated effects of each group (J, q), and their covariances (J, q, q).
-
-    NaN where an engine does not give a number. The covariances are those of the engine or, where it
-    has none, the squares of the standard errors with the rest unknown.
-    """
-    q = len(result.effects)
-    table = result.group_effects
-    estimate = table["estimate"].to_numpy(dtype=float, na_value=np.nan).reshape(-1, q)
-    if result.effects_covariance is not None:
-        return estimate, result.effects_covariance
-    se = table["se"].to_numpy(dtype=float, na_value=np.nan).reshape(-1, q)
-    spread = np.full((*se.shape, q), np.nan)
-    spread[:, range(q), range(q)] = se**2
-    return estimate, spread
 
 
 def outcome_draws(
     result: Result, rows: NewRows, groups: str, draws: int, seed: int
 ) -> pd.DataFrame:
     """Return outcomes drawn at rows; see `bridge.predict`."""
-    rng = _stream(seed, 0)
-    sets, known = _sets(result, draws, seed, rng)
+    rng = stream(seed, 0)
+    sets, known = sets_of(result, draws, seed, rng)
     if not result.effects or groups == "average":
         effects = None
     elif groups == "known":
-        effects = known or _empirical_bayes(result, draws, seed)
+        effects = known or effects_given_data(result, draws, seed)
     else:
         _check_profiles(rows)
         effects = _new_groups(sets, draws, seed)
@@ -92,7 +53,7 @@ def outcome_draws(
     return pd.DataFrame(found, index=index, columns=rows.index)
 
 
-def _sets(
+def sets_of(
     result: Result, draws: int, seed: int, rng: np.random.Generator
 ) -> tuple[Parameters, Effects | None]:
     """Return sets of parameters, and of a posterior the effects that go with them."""
@@ -115,7 +76,7 @@ def _sets(
     return parameters(result, values), known
 
 
-def _stream(seed: int, *key: int) -> np.random.Generator:
+def stream(seed: int, *key: int) -> np.random.Generator:
     """Return random numbers of their own: parameters are drawn with the seed itself."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
@@ -128,7 +89,7 @@ def _numbered(rows: NewRows) -> NewRows:
 
 
 def _by_group(
-    part: NewRows, noise: Callable[[int], np.ndarray]
+    part: NewRows, of: Callable[[int], np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the first row of each group of some rows, each row's group, and normal noise.
 
@@ -136,35 +97,57 @@ def _by_group(
     """
     assert part.together is not None
     numbers, first, back = np.unique(part.together, return_index=True, return_inverse=True)
-    return first, back, np.stack([noise(int(number)) for number in numbers], axis=1)
+    return first, back, np.stack([of(int(number)) for number in numbers], axis=1)
 
 
 def _noise(seed: int, shape: tuple[int, int]) -> Callable[[int], np.ndarray]:
-    return lambda number: _stream(seed, 1, number).standard_normal(shape)
-
-
-def roots(covariance: np.ndarray) -> np.ndarray:
-    """Return L with L L' equal to covariance matrices (..., q, q) that may be singular."""
-    values, vectors = np.linalg.eigh(covariance)
-    found: np.ndarray = vectors * np.sqrt(np.clip(values, 0.0, None))[..., None, :]
-    return found
+    return lambda number: stream(seed, 1, number).standard_normal(shape)
 
 
 def _new_groups(sets: Parameters, draws: int, seed: int) -> Effects:
     """Return what draws the effects of new groups from their population."""
-    noise = _noise(seed, (draws, len(sets.result.effects)))
+    classes = sets.result.spec.random_effects == "classes"
+    noise = _of_classes(sets, seed) if classes else _of_scale_one(sets, draws, seed)
 
     def of(part: NewRows) -> np.ndarray:
-        first, back, normal = _by_group(part, noise)
+        first, back, drawn = _by_group(part, noise)
+        if classes:
+            return drawn[:, back]
         T = level2_covariance(sets, part)
         L = roots(T[:, first] if T.shape[1] > 1 else T)
-        made: np.ndarray = np.einsum("sgab,sgb->sga", L, normal)[:, back]
+        made: np.ndarray = np.einsum("sgab,sgb->sga", L, drawn)[:, back]
         return made
 
     return of
 
 
-def _empirical_bayes(result: Result, draws: int, seed: int) -> Effects:
+def _of_scale_one(sets: Parameters, draws: int, seed: int) -> Callable[[int], np.ndarray]:
+    """Return what gives a group normal or, of Student-t effects, multivariate t deviates."""
+    normal = _noise(seed, (draws, len(sets.result.effects)))
+    if sets.result.spec.random_effects != "student_t":
+        return normal
+    nu = sets.values["nu"]
+    # one mixing number for all effects of a group makes them a multivariate t
+    return lambda number: (
+        normal(number) / np.sqrt(stream(seed, 2, number).chisquare(nu) / nu)[:, None]
+    )
+
+
+def _of_classes(sets: Parameters, seed: int) -> Callable[[int], np.ndarray]:
+    """Return what gives a group the effects of a class, drawn by the weights of each set."""
+    pi, points = sets.of_classes()
+    edges = pi.cumsum(axis=1)[:, :-1]
+
+    def of(number: int) -> np.ndarray:
+        place = stream(seed, 2, number).random(len(pi))
+        chosen = (place[:, None] > edges).sum(axis=1)
+        found: np.ndarray = points[np.arange(len(pi)), chosen]
+        return found
+
+    return of
+
+
+def effects_given_data(result: Result, draws: int, seed: int) -> Effects:
     """Return what draws the effects of known groups around their estimates."""
     estimate, spread = estimated_effects(result)
     if not np.isfinite(spread).all():
@@ -172,11 +155,11 @@ def _empirical_bayes(result: Result, draws: int, seed: int) -> Effects:
             f"{result.engine} does not give the covariances of the group effects, which outcomes "
             'of known groups need; fit with agq or a sampler, or use groups="new".'
         )
-    L, noise = roots(spread), _noise(seed, (draws, len(result.effects)))
+    L, normal_of = roots(spread), _noise(seed, (draws, len(result.effects)))
 
     def of(part: NewRows) -> np.ndarray:
         assert part.group is not None
-        first, back, normal = _by_group(part, noise)
+        first, back, normal = _by_group(part, normal_of)
         own = part.group[first]
         made: np.ndarray = (estimate[own] + np.einsum("gab,sgb->sga", L[own], normal))[:, back]
         return made

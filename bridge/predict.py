@@ -11,8 +11,9 @@ Leckie et al. (2014), whose outcomes are meant decides what mean and variance ar
   u ~ N(0, T): its estimate is that over the population, x'gamma; its SE and interval hold T. The
   variance is the expected one within a group, E exp(w'delta + a'v) = exp(w'delta + a'T_v a / 2);
   between groups it is z'T_u z, and in total, over the population, their sum. The intervals of these
-  three are of parameters alone. With a linear association c = (lambda / SD(u), a), on the raw scale
-  (lambda, a), and c'T c stand in the place of a and a'T_v a.
+  three are of parameters alone. The group's own variance is exp(w'delta + a'v) with v ~ N(0, T_v):
+  its estimate is the median of its distribution, and its interval holds T as that of the mean does.
+  What other laws than the normal and associations make of these is in `bridge.group_population`.
 
 Of a posterior these are functions of each draw; of other fits of the estimates (with known groups
 also of the empirical-Bayes effects, at which exp(a'v_j) is taken as it is).
@@ -59,7 +60,9 @@ def predict(
         the mean variance. "new" is drawn from the population (``sample_new_levels = "gaussian"``),
         also where its label is one of the fit's: ``mean`` is its own mean x'gamma + z'u, with T in
         SE and interval, ``variance`` the expected variance within a group
-        exp(w'delta + a'T_v a / 2), ``between`` that of group means z'T_u z, ``total`` their sum.
+        exp(w'delta + a'T_v a / 2), ``between`` that of group means z'T_u z, ``total`` their sum,
+        ``own_variance`` the group's own exp(w'delta + a'v): its median, with T in SE and interval.
+        Student-t effects and latent classes have the populations of their laws.
     draws : bool or int
         Outcomes instead: how many to draw, or True for one for each draw of a posterior (4,000 of
         other fits). They have new residuals, and of "new" groups new effects: rows with one label
@@ -71,14 +74,17 @@ def predict(
     -------
     pandas.DataFrame
         One row a row, with the index of the data: for ``mean`` (outcome units) and ``variance``
-        (outcome units squared; for "new" also ``between`` and ``total``) the estimate and ``_se``,
-        ``_lower``, ``_upper`` (95%), and ``note``, which says what they rest on. Of a posterior
-        they are the mean, SD and quantiles over draws of the quantity. Of other fits the estimate
-        is the quantity at the estimates (and at the empirical-Bayes effects of known groups), the
-        SE is by the delta method from the covariance of the estimates and, for known groups, that
-        of their effects given the data, with the covariances between the two ignored; intervals are
-        normal, of variances on the log scale. ``<NA>`` where the engine gives no covariance of
-        something that counts.
+        (outcome units squared; for "new" also ``between``, ``total`` and ``own_variance``) the
+        estimate and ``_se``, ``_lower``, ``_upper`` (95%), and ``note``, which says what they rest
+        on. Of a posterior they are the mean, SD and quantiles over draws of the quantity. Of other
+        fits the estimate is the quantity at the estimates (and at the empirical-Bayes effects of
+        known groups), the SE is by the delta method from the covariance of the estimates and, for
+        known groups, that of their effects given the data, with the covariances between the two
+        ignored; intervals are normal, of variances on the log scale. ``own_variance`` has the
+        median, SD and 95% quantiles of a new group's variance, what is not known of the parameters
+        counted. ``<NA>`` where the engine gives no covariance of something that counts, and where a
+        number is infinite: the expected variance of Student-t effects v, or of a quadratic
+        association with a coefficient of 1/2 or more.
 
         With ``draws``, one row a draw and one column a row of the data. Of other fits than
         posteriors the parameters are from `Result.asymptotic_draws` (what has no standard error
@@ -92,9 +98,8 @@ def predict(
         Or a class below it, where the new data do not fit the model, or a group is not one of the
         fit's.
     NotAvailable
-        Where there is no such number: new groups of Student-t effects, new
-        or average groups of latent classes, the table of new groups under a quadratic association,
-        or a result saved without what new rows need.
+        Where there is no such number: average groups of latent classes, or a result saved without
+        what new rows need.
 
     Notes
     -----
@@ -108,14 +113,14 @@ def predict(
     if isinstance(newdata, Mapping):
         newdata = rows_at(result, newdata)
     rows = rows_of(result, newdata)
-    _check_available(result, groups, table=size is None)
+    _check_available(result, groups)
     if groups == "known" and result.effects:
         _check_groups(result, rows)
     if size is not None:
         return outcome_draws(result, rows, groups, size, seed)
     if result.method == "posterior":
         return posterior_table(result, rows, groups, seed)
-    return delta_table(result, rows, groups)
+    return delta_table(result, rows, groups, seed)
 
 
 def _checked(result: Result, groups: Any, draws: Any, seed: Any) -> int | None:
@@ -147,30 +152,14 @@ def _every(result: Result) -> int:
     return int(sizes["chain"] * sizes["draw"])
 
 
-def _check_available(result: Result, groups: str, table: bool) -> None:
-    """Refuse what has no number, or not one that is computed here."""
+def _check_available(result: Result, groups: str) -> None:
+    """Refuse the average group of latent classes, which is none of them."""
     from bridge.errors import NotAvailable
 
-    spec = result.spec
-    if not result.effects or groups == "known":
-        return
-    if spec.random_effects == "classes":
+    if result.effects and groups == "average" and result.spec.random_effects == "classes":
         raise NotAvailable(
-            f'groups="{groups}" is for effects with a continuous distribution; these are latent '
-            'classes, whose points and weights pi are in the estimates: use groups="known".'
-        )
-    if groups == "average":
-        return
-    if spec.random_effects == "student_t":
-        raise NotAvailable(
-            'groups="new" is for normal effects; of Student-t effects v the expected variance is '
-            "infinite, and the variance of u need not be finite: use "
-            'groups="average" or "known".'
-        )
-    if table and spec.association == "quadratic":
-        raise NotAvailable(
-            'groups="new" has no table under a quadratic association, where the expected variance '
-            "of a new group need not be finite; draws=1000 draws its outcomes."
+            'groups="average" is a group with u = 0 and v = 0, and with latent classes no group '
+            'has these effects: use groups="new", a group of the mixture, or groups="known".'
         )
 
 

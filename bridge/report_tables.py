@@ -158,7 +158,9 @@ _NUMBERS = ("estimate", "se", "lower", "upper")
 
 
 def _plain(frame: pd.DataFrame) -> tuple[Rows, int]:
-    words = [name for name in frame.columns if name not in (*_NUMBERS, "method")]
+    words = [name for name in frame.columns if name not in (*_NUMBERS, "method", "note")]
+    if "note" in frame and frame["note"].any():
+        words.append("note")
     rows = [[*words, "estimate", "SE or posterior SD", "2.5%", "97.5%"]]
     for _, row in frame.iterrows():
         rows.append([*(str(row[w]) for w in words), *(digits(row[n]) for n in _NUMBERS)])

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bridge.errors import OptionError
 from bridge.plots import style
-from bridge.quantities.groups import groups
+from bridge.quantities.groups import check_one_profile, groups
 from bridge.quantities.population import At
 from bridge.result import Result
 from bridge.summary import digits
@@ -71,6 +71,7 @@ def caterpillar(
     """
     if not isinstance(of, str) or not of:
         raise OptionError(f'of is one of "mean", "variance" and "ICC", not {of!r}.')
+    check_one_profile(result, at)
     found = groups(result, at=at, of=of)
     frame = found.sort_values("estimate", kind="stable", ignore_index=True)
     name, J = style.group_name(result), len(frame)

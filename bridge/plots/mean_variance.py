@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bridge.plots import style
-from bridge.quantities.groups import MEAN, SPREAD, groups
+from bridge.quantities.groups import MEAN, SPREAD, check_one_profile, groups
 from bridge.quantities.population import At
 from bridge.result import Result
 
@@ -58,6 +58,7 @@ def mean_variance(result: Result, at: At | str = None, ax: Axes | None = None) -
     >>> bridge.plots.mean_variance(fitted).get_xlabel()
     'variance of school (outcome²)'
     """
+    check_one_profile(result, at)
     frame = groups(result, at=at, of=[MEAN, SPREAD])
     mean, variance = (frame[frame["quantity"] == quantity] for quantity in (MEAN, SPREAD))
     x, y = variance["estimate"].to_numpy(float), mean["estimate"].to_numpy(float)

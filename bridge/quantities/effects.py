@@ -9,8 +9,12 @@ from bridge import group_sums, scales
 from bridge.design import Design
 from bridge.design_of import design_of
 from bridge.errors import DataError, NotAvailable
-from bridge.quantities.groups import MEAN, SPREAD, groups
+from bridge.newdata import rows_of
+from bridge.parameter_sets import at_estimates, estimated_effects
+from bridge.prediction import given_effects
+from bridge.quantities.groups import MEAN, SPREAD, check_one_profile, groups
 from bridge.quantities.population import At, level1_variance
+from bridge.quantities.profiles import variances_of_effects
 from bridge.quantities.values import refuse_other_effects
 from bridge.result import Result
 
@@ -23,7 +27,7 @@ def shrinkage(result: Result) -> pd.DataFrame:
     Parameters
     ----------
     result : Result
-        Any fit with group effects in the mean and one covariance matrix for all groups.
+        Any fit with normal group effects in the mean.
 
     Returns
     -------
@@ -39,14 +43,14 @@ def shrinkage(result: Result) -> pd.DataFrame:
     Raises
     ------
     NotAvailable
-        Where the mean has no group effects, they are not normal, or their covariance matrix differs
-        between groups.
+        Where the mean has no group effects, they are not normal, or enter the log variance.
 
     Notes
     -----
     With D = diag(1 / sigma_ij^2) at the estimates, V_j = (Z'DZ)^-1: blue = V_j Z'D (y - rest),
-    reliability tau_kk / (tau_kk + V_j,kk) (Raudenbush & Bryk 2002, chapter 3). With one effect of
-    the mean, independent of v, blup = reliability blue + (1 - reliability) population.
+    reliability tau_kk / (tau_kk + V_j,kk) (Raudenbush & Bryk 2002, chapter 3), with tau_kk
+    of the group under level-2 functions. With one effect of the mean, independent of v,
+    blup = reliability blue + (1 - reliability) population.
     """
     design = design_of(result)
     effects = list(design.mean_effects)
@@ -56,7 +60,7 @@ def shrinkage(result: Result) -> pd.DataFrame:
             "The mean has no group effects; add a random term, such as (1 | school), to it."
         )
     J, qu = len(design.group_labels), len(effects)
-    variances = np.diag(result.covariance().loc[effects, effects].to_numpy(float))
+    variances = variances_of_effects(result)  # u before v
     gamma, u, precision = _at_estimates(result, design)
     part, rest = _parts(design, gamma)
     weighted = design.Z * precision[:, None]
@@ -75,7 +79,7 @@ def shrinkage(result: Result) -> pd.DataFrame:
             "blue_se": se[:, k],
             "population": part[:, k],
             "blup": part[:, k] + u[:, k],
-            "reliability": variances[k] / (variances[k] + se[:, k] ** 2),
+            "reliability": variances[:, k] / (variances[:, k] + se[:, k] ** 2),
         }
         first = {
             "effect": effect,
@@ -90,20 +94,9 @@ def shrinkage(result: Result) -> pd.DataFrame:
 
 def _at_estimates(result: Result, design: Design) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return gamma (p,), u (J, qu) and the precision of every row (N,)."""
-    table = result.estimates.set_index("parameter")["estimate"]
-    gamma = table[[f"gamma[{t}]" for t in design.mean.labels]].to_numpy(float)
-    delta = table[[f"delta[{t}]" for t in design.variance.labels]].to_numpy(float)
-    found = [np.zeros((len(design.group_labels), 0))] * 2
-    for place, effects in enumerate((design.mean_effects, design.variance_effects)):
-        own = [
-            result.group_effects.loc[result.group_effects["effect"] == e, "estimate"]
-            for e in effects
-        ]
-        if own:
-            found[place] = np.column_stack([column.to_numpy(float) for column in own])
-    u, v = found
-    log_variance = design.variance.matrix @ delta + (design.A * v[design.group]).sum(axis=1)
-    return gamma, u, np.exp(-log_variance)
+    sets, own = at_estimates(result), estimated_effects(result)[0]
+    log_variance = given_effects(sets, rows_of(result), own[None, design.group])[1][0]
+    return sets.gamma[0], own[:, : sets.qu], np.exp(-log_variance)
 
 
 def _parts(design: Design, gamma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -138,7 +131,8 @@ def changes(before: Result, after: Result, at: At = None) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        quantity, scale, before, after, share: of each level-2 variance that both models have, and
+        quantity, scale, before, after, share: of each level-2 variance that both models have the
+        same for all groups, and
         of the population-averaged level-1 variance; share is 1 - after / before, the share of it
         that the predictors explain (negative where it grows). There is no interval: the fits share
         their data.
@@ -150,21 +144,35 @@ def changes(before: Result, after: Result, at: At = None) -> pd.DataFrame:
     """
     _check_same(before, after)
     rows = []
+    variances = [_variances(result) for result in (before, after)]
     for effect in before.effects:
-        if effect in after.effects:
+        if all(effect in own for own in variances):
             kind = effect[0]
-            old, new = (
-                float(result.covariance().loc[effect, effect]) for result in (before, after)
-            )
-            rows.append((f"variance of {effect}", scales.tau_scale(kind, kind), old, new))
-    averages = []
-    for result in (before, after):
-        table = level1_variance(result, at)
-        averages.append(table[table["quantity"] == "population average"]["estimate"].iloc[0])
+            both = [own[effect] for own in variances]
+            rows.append((f"variance of {effect}", scales.tau_scale(kind, kind), *both))
+    averages = [_average_variance(result, at) for result in (before, after)]
     rows.append(("level-1 variance, population average", scales.tau_scale("u", "u"), *averages))
     found = pd.DataFrame(rows, columns=["quantity", "scale", "before", "after"])
     found["share"] = 1 - found["after"] / found["before"]
     return found
+
+
+def _variances(result: Result) -> dict[str, float]:
+    """Return the variance of every effect, where it is the same in all groups."""
+    of_groups = variances_of_effects(result)
+    return {
+        effect: float(own[0])
+        for effect, own in zip(result.effects, of_groups.T, strict=True)
+        if np.ptp(own) == 0
+    }
+
+
+def _average_variance(result: Result, at: At) -> float:
+    table = level1_variance(result, at)
+    row = table[table["quantity"] == "population average"].iloc[0]
+    if pd.isna(row["estimate"]):
+        raise NotAvailable(f"There is no average level-1 variance to compare: {row['note']}.")
+    return float(row["estimate"])
 
 
 def group_changes(before: Result, after: Result, at: At | str = None) -> pd.DataFrame:
@@ -175,7 +183,7 @@ def group_changes(before: Result, after: Result, at: At | str = None) -> pd.Data
     before, after : Result
         Two fits of the same outcome and groups.
     at : mapping, pandas.DataFrame, "own" or None
-        As for `groups`.
+        One profile, as for `groups`.
 
     Returns
     -------
@@ -192,6 +200,8 @@ def group_changes(before: Result, after: Result, at: At | str = None) -> pd.Data
         Where there is nothing that both let differ.
     """
     _check_same(before, after)
+    for result in (before, after):
+        check_one_profile(result, at)
     parts = []
     for quantity, letter in ((MEAN, "u"), (SPREAD, "v")):
         if not all(any(e[0] == letter for e in result.effects) for result in (before, after)):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bridge import names
-from bridge.design import Design
 from bridge.design_of import design_of
+from bridge.engines.harmonise import nullable
 from bridge.errors import NotAvailable, OptionError
-from bridge.pointwise import predictors
+from bridge.newdata import rows_of
+from bridge.parameter_sets import at_estimates, estimated_effects
+from bridge.prediction import given_effects
+from bridge.quantities.profiles import variances_of_effects
 from bridge.result import Result
 
 
@@ -64,11 +66,9 @@ def residuals(result: Result, level: int = 1) -> pd.DataFrame:
 
 
 def _of_rows(result: Result) -> pd.DataFrame:
-    design = design_of(result)
-    gamma = _at(result, "gamma", design.mean.labels)
-    delta = _at(result, "delta", design.variance.labels)
-    effects = _effects(result, "estimate")
-    fitted, log_variance = predictors(design, gamma, delta, effects, _latent(result, design))
+    design, rows = design_of(result), rows_of(result)
+    own = estimated_effects(result)[0][None, design.group] if result.effects else None
+    fitted, log_variance = (x[0] for x in given_effects(at_estimates(result), rows, own))
     residual = design.y - fitted
     return pd.DataFrame(
         {
@@ -87,67 +87,13 @@ def _of_groups(result: Result) -> pd.DataFrame:
         raise NotAvailable(
             "The model has no group effects; add a random term, such as (1 | school), for them."
         )
-    population = _population(result, design_of(result))
-    estimate, se = _effects(result, "estimate"), _effects(result, "se")
+    # a row for each group and, within it, each effect
+    found = result.group_effects[["group", "effect", "scale", "estimate", "se"]].copy()
+    estimate, se = (found[c].to_numpy(dtype=float, na_value=np.nan) for c in ("estimate", "se"))
+    population = variances_of_effects(result).ravel()
     shrunk = population - se**2
     with np.errstate(invalid="ignore", divide="ignore"):
         standardised = np.where(shrunk > 0, estimate / np.sqrt(shrunk), np.nan)
-    found = result.group_effects[["group", "effect", "scale", "estimate", "se"]].copy()
-    place = (
-        found["effect"].map({effect: k for k, effect in enumerate(result.effects)}).to_numpy(int)
-    )
-    row = found.groupby("effect", sort=False).cumcount().to_numpy(int)
-    found["variance"] = pd.array(population[row, place], dtype="Float64")
-    found["standardised"] = pd.array(standardised[row, place], dtype="Float64")
+    found["variance"] = nullable(population)
+    found["standardised"] = nullable(standardised)
     return found.reset_index(drop=True)
-
-
-def _at(result: Result, variable: str, labels: tuple[str, ...]) -> np.ndarray:
-    """Return the estimates of some elements of a variable."""
-    return np.array([result.estimate(names.flat(variable, label)) for label in labels])
-
-
-def _effects(result: Result, column: str) -> np.ndarray:
-    """Return a column of the group effects as (J, q), effects u before v."""
-    table, J = result.group_effects, result.n_groups
-    found = np.zeros((J if result.effects else 1, len(result.effects)))
-    for k, effect in enumerate(result.effects):
-        own = table.loc[table["effect"] == effect, column]
-        found[:, k] = own.to_numpy(dtype=float, na_value=np.nan)
-    return found
-
-
-def _population(result: Result, design: Design) -> np.ndarray:
-    """Return the variance of every effect in every group's population, (J, q)."""
-    factor = 1.0
-    if design.spec.random_effects == "student_t":
-        nu = result.estimate("nu")
-        factor = nu / (nu - 2.0) if nu > 2 else np.nan
-    return factor * _scale_of_effects(result, design)
-
-
-def _scale_of_effects(result: Result, design: Design) -> np.ndarray:
-    """Return T_kk of every effect in every group, (J, q), of a level-2 function or constant."""
-    columns = []
-    for k, effect in enumerate(design.effects):
-        function = design.level2.get(design.element((k, k)))
-        pair = names.pair(effect, effect)
-        if function is None:
-            columns.append(np.full(len(design.group_labels), *_at(result, "tau", (pair,))))
-            continue
-        labels = tuple(names.kappa_label("tau", pair, term) for term in function.labels)
-        columns.append(np.exp(function.matrix @ _at(result, "kappa", labels)))
-    return np.stack(columns, axis=-1)
-
-
-def _latent(result: Result, design: Design) -> np.ndarray | None:
-    """Return what an association adds to the log variance of each group, (J,)."""
-    if design.spec.association is None:
-        return None
-    qu = len(design.mean_effects)
-    u = _effects(result, "estimate")[:, :qu]
-    if design.spec.latent_scale == "standardised":
-        u = u / np.sqrt(_scale_of_effects(result, design)[:, :qu])
-    covariates = np.hstack([u, u**2])[:, : len(design.latent_terms)]
-    added: np.ndarray = covariates @ _at(result, "lambda_", design.latent_terms)
-    return added

@@ -243,9 +243,11 @@ def test_an_association_draw_by_draw(scale: str, kind: str) -> None:
     average = bridge.predict(result, rows(), "average")
     np.testing.assert_allclose(quantity(average, "variance"), summary(np.exp(delta @ D.T)))
     if kind == "quadratic":
-        with pytest.raises(errors.NotAvailable, match="quadratic association"):
-            bridge.predict(result, rows(), "new")
         assert bridge.predict(result, rows(), "new", draws=5).shape == (5, 3)
+        new = bridge.predict(result, rows(), "new")
+        size = lam[:, 1] * (1 if scale == "standardised" else tau[:, 0])
+        assert new["variance"].isna().all() == (size >= 0.5).any()
+        assert new["own_variance"].notna().all()
         return
     # v and u are independent, so the integral is a product of two of one dimension
     nodes, weights = np.polynomial.hermite_e.hermegauss(40)
@@ -344,6 +346,47 @@ def test_new_groups_by_the_delta_method() -> None:
         np.testing.assert_allclose(
             quantity(new, "mean")[:, i], [m, se, m - Z95 * se, m + Z95 * se], rtol=1e-8
         )
+
+
+def test_the_own_variance_of_a_new_group() -> None:
+    """Of estimates: w'delta normal, q normal given s, and s gamma around its estimate."""
+    result, profile = ml(), rows(known=False)
+    own = quantity(bridge.predict(result, profile, "new"), "own_variance")
+    middle = quantity(bridge.predict(result, profile, "average"), "variance")
+    np.testing.assert_allclose(own[0], middle[0])
+    name = "tau[v:Intercept,v:Intercept]"
+    tau, of_tau = result.estimate(name), result.parameter_covariance.loc[name, name]
+    rng, n = np.random.default_rng(2), 400_000
+    s = rng.gamma(tau**2 / of_tau, of_tau / tau, n)
+    for i in range(3):
+        spread = np.sqrt(s + (middle[1, i] / middle[0, i]) ** 2)
+        log_variance = np.log(middle[0, i]) + spread * rng.normal(size=n)
+        for end, share in ((2, 0.025), (3, 0.975)):
+            below = (log_variance < np.log(own[end, i])).mean()
+            assert below == pytest.approx(share, abs=1e-3)  # 4 Monte Carlo errors
+    expected = quantity(bridge.predict(result, profile, "new"), "variance")
+    between = expected[0] ** 2 * np.expm1(tau)
+    np.testing.assert_allclose(own[1], np.sqrt(expected[1] ** 2 + between))
+    known = replace(result, parameter_covariance=0 * result.parameter_covariance)
+    own = quantity(bridge.predict(known, profile, "new"), "own_variance")
+    ends = middle[0] * np.exp(np.outer([-Z95, Z95], np.full(3, np.sqrt(tau))))
+    np.testing.assert_allclose(own[2:], ends)
+
+
+def test_the_own_variance_of_a_new_group_under_a_quadratic_association() -> None:
+    result = ml(LINEAR.replace(association="quadratic"))
+    own = quantity(bridge.predict(result, rows(known=False), "new"), "own_variance")
+    drawn = result.asymptotic_draws(200_000, seed=3)
+    rng = np.random.default_rng(9)
+    u, v = rng.normal(size=(2, len(drawn)))
+    terms = drawn["lambda_[u:Intercept]"] * u + drawn["lambda_[u:Intercept^2]"] * u**2
+    terms = terms + np.sqrt(drawn["tau[v:Intercept,v:Intercept]"]) * v
+    for i, x in enumerate(rows()["x"]):
+        log_variance = drawn["delta[Intercept]"] + x * drawn["delta[x]"] + terms
+        for end, share in ((0, 0.5), (2, 0.025), (3, 0.975)):
+            below = (log_variance < np.log(own[end, i])).mean()
+            error = np.sqrt(share * (1 - share) / 4000)
+            assert below == pytest.approx(share, abs=4 * error)
 
 
 def moved(result: Result, parameter: str, step: float) -> Result:
@@ -478,15 +521,12 @@ def test_bad_requests_are_refused(given, error, words) -> None:
 
 def test_other_effects_are_refused_where_there_is_no_number() -> None:
     t = fake(BOTH.replace(random_effects="student_t"))
-    with pytest.raises(errors.NotAvailable, match="Student-t effects v the expected variance"):
-        bridge.predict(t, rows(), "new")
-    assert bridge.predict(t, rows()).notna().all(axis=None)
-    assert bridge.predict(t, rows(), "average").notna().all(axis=None)
+    for groups in ("known", "average"):
+        assert bridge.predict(t, rows(), groups).notna().all(axis=None)
     data = class_cases.simulated(12, 5)
     classes = class_cases.result(data=data)
-    for groups in ("new", "average"):
-        with pytest.raises(errors.NotAvailable, match="latent classes"):
-            bridge.predict(classes, groups=groups)
+    with pytest.raises(errors.NotAvailable, match="latent classes"):
+        bridge.predict(classes, groups="average")
     known = bridge.predict(classes, data)
     u, v = draws(classes, "u"), draws(classes, "v")
     where = [labels(classes).index(group) for group in data["g"]]

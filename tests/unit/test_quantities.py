@@ -13,7 +13,9 @@ from scipy import stats
 import bridge
 from bridge import arviz_compat, errors, quantities
 from bridge.design_of import design_of
-from bridge.quantities.values import draws_of, estimated
+from bridge.newdata import rows_of
+from bridge.prediction import level2_covariance
+from bridge.quantities.values import estimated, values_of
 from bridge.result import Result
 
 SPEC = bridge.ModelSpec("y ~ 1 + x + (1 + x | s | g)", "~ 1 + w + (1 | s | g)")
@@ -196,17 +198,6 @@ def test_groups_that_are_equal_share_their_rank() -> None:
     assert not found["differs"].any()
 
 
-def test_variances_of_groups_under_an_association_are_not_those_of_v_alone() -> None:
-    linear = SPEC.replace(
-        mean="y ~ 1 + x + (1 + x | g)", variance="~ 1 + w + (1 | g)", association="linear"
-    )
-    other = dataclasses.replace(fitted("fake"), spec=linear)
-    for of in ("variance", "ICC", "total variance", ()):
-        with pytest.raises(errors.NotAvailable, match="Under an association"):
-            quantities.groups(other, of=of)
-    assert len(quantities.groups(other, of="mean")) == 40
-
-
 def test_the_average_total_variance_is_that_of_simulated_groups() -> None:
     result, rng = fitted("agq"), np.random.default_rng(1)
     found = quantities.groups(result, of="total variance")
@@ -292,22 +283,57 @@ def test_what_does_not_hold_is_refused() -> None:
         quantities.groups(none)
     with pytest.raises(errors.NotAvailable, match="no variance lies between"):
         quantities.variance_partition(none)
-    one = SPEC.replace(mean="y ~ 1 + x + (1 + x | g)", variance="~ 1 + w + (1 | g)")
-    for change, words in (
-        ({"spec": SPEC.replace(random_effects="student_t")}, "Student-t effects"),
-        ({"spec": one.replace(association="linear")}, "association='linear'"),
-    ):
-        other = dataclasses.replace(fitted("fake"), **change)
-        with pytest.raises(errors.NotAvailable, match=words):
-            quantities.level1_variance(other)
-    level2 = bridge.fit(SPEC.replace(level2={"tau[v:Intercept,v:Intercept]": "~ w"}), data(), "agq")
-    with pytest.raises(errors.NotAvailable, match="differs between groups"):
-        quantities.level1_variance(level2)
-    assert list(quantities.groups(level2)["quantity"].unique()) == [
+
+
+def test_level_2_functions_have_the_matrix_of_the_profile() -> None:
+    spec = SPEC.replace(
+        mean="y ~ 1 + x + (1 | s | g)",
+        level2={"tau[v:Intercept,v:Intercept]": "~ w", "rho[u:Intercept,v:Intercept]": "~ w"},
+    )
+    result = bridge.fit(spec, data(), "agq")
+    at = {"x": 0.3, "w": [-1.0, 0.5]}
+    found = quantities.variance_partition(result, at=at)
+    new = bridge.predict(result, at, groups="new")
+    for name, quantity in (("variance", "within groups"), ("between", "between groups")):
+        own = found[found["quantity"] == quantity]
+        for ending, edge in zip(("", "_se", "_lower", "_upper"), EDGES, strict=True):
+            np.testing.assert_allclose(
+                own[edge].to_numpy(float), new[f"{name}{ending}"].to_numpy(float), rtol=1e-10
+            )
+    assert list(quantities.groups(result, {"x": 0.3, "w": 0.5})["quantity"].unique()) == [
         "mean",
         "variance",
-        "total variance",
+        "ICC",
     ]
+    shrunk = quantities.shrinkage(result)
+    assert shrunk["reliability"].between(0, 1).all()
+
+
+def test_errors_of_estimates_are_those_of_central_differences() -> None:
+    spec = SPEC.replace(
+        mean="y ~ 1 + x + (1 | g)", variance="~ 1 + w + (1 | g)", association="quadratic"
+    )
+    result = bridge.fit(spec, data(), "agq")
+    V = result.parameter_covariance
+
+    def at(table: pd.DataFrame) -> np.ndarray:
+        moved = dataclasses.replace(result, estimates=table)
+        frames = [quantities.variance_partition(moved), quantities.level1_variance(moved)]
+        return pd.concat(frames)["estimate"].dropna().to_numpy(float)
+
+    slopes = []
+    for parameter in V.index:
+        ends = []
+        for sign in (1, -1):
+            table = result.estimates.copy()
+            table.loc[table["parameter"] == parameter, "estimate"] += sign * 1e-5
+            ends.append(at(table))
+        slopes.append((ends[0] - ends[1]) / 2e-5)
+    se = np.sqrt(np.einsum("pn,pq,qn->n", slopes, V.to_numpy(), slopes))
+    whole = pd.concat([quantities.variance_partition(result), quantities.level1_variance(result)])
+    found = whole.loc[whole["estimate"].notna(), "se"].to_numpy(float)
+    assert len(found) == 5
+    np.testing.assert_allclose(found, se, rtol=1e-5)
 
 
 def test_a_model_without_effects_has_ranges_of_nothing() -> None:
@@ -324,12 +350,12 @@ def test_a_model_without_effects_has_ranges_of_nothing() -> None:
 def test_values_of_draws_are_those_of_the_labels() -> None:
     result = fitted("fake")
     gamma, delta, T, u, v = by_hand(result)
-    found = draws_of(result)
-    for ours, theirs in ((found.gamma, gamma), (found.delta, delta), (found.tau, T)):
+    found = values_of(result, effects=True)
+    for ours, theirs in ((found.gamma, gamma), (found.delta, delta)):
         np.testing.assert_array_equal(ours, theirs)
-    np.testing.assert_array_equal(found.u, u)
-    np.testing.assert_array_equal(found.v, v)
-    assert found.tau_u.shape == (300, 2, 2) and found.tau_v.shape == (300, 1, 1)
+    np.testing.assert_array_equal(found.effects, np.concatenate([u, v], axis=-1))
+    matrices = level2_covariance(found.sets, rows_of(result))
+    np.testing.assert_array_equal(matrices, T[:, None])
 
 
 def test_a_linear_function_of_estimates_is_exact() -> None:
@@ -351,18 +377,6 @@ def test_profiles_of_predictors() -> None:
     again = quantities.level1_variance(result, at=rows)
     np.testing.assert_array_equal(again["estimate"], found["estimate"][5:])
     with pytest.raises(errors.OptionError, match="one profile"):
-        quantities.groups(result, at={"x": 0, "w": [-1, 1]})
+        quantities.group_changes(result, result, at={"x": 0, "w": [-1, 1]})
     with pytest.raises(errors.BridgeError, match="w"):
         quantities.level1_variance(result, at={"x": 0})
-
-
-@pytest.mark.parametrize(("sector", "printed"), [(0, 44.331), (1, 33.990)])
-def test_population_averages_are_those_printed(sector: int, printed: float) -> None:
-    """Leckie, French, Charlton & Browne (2014), section 5, Model 1, of a posterior."""
-    spec = bridge.ModelSpec(
-        "mathach ~ 1 + sector + (1 | s | school)", "~ 1 + sector + (1 | s | school)"
-    )
-    result = bridge.fit(spec, bridge.datasets.load("hsb"), "agq")
-    found = row(quantities.level1_variance(result, at={"sector": sector}), "population average")
-    # a posterior mean beside maximum likelihood
-    assert abs(found["estimate"] - printed) < 0.3 * found["se"]
