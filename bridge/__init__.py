@@ -12,6 +12,7 @@ from bridge.fit import fit
 from bridge.likelihood_ratio import likelihood_ratio
 from bridge.predict import predict
 from bridge.report import report
+from bridge.simulate import simulate
 from bridge.validate import validate
 from bridge.wald import wald
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from bridge.published_tables import published
     from bridge.result import Result, load
     from bridge.sensitivity import prior_sensitivity
+    from bridge.simulation_design import SimulationDesign
     from bridge.spec import ModelSpec
     from bridge.spurious import spurious_precision
 
@@ -31,6 +33,7 @@ __all__ = [
     "ModelSpec",
     "Priors",
     "Result",
+    "SimulationDesign",
     "by_group",
     "compare",
     "criteria",
@@ -48,6 +51,7 @@ __all__ = [
     "published",
     "quantities",
     "report",
+    "simulate",
     "spurious_precision",
     "validate",
     "wald",
@@ -58,6 +62,7 @@ _LAZY = {
     "ModelSpec": "spec",
     "Priors": "priors",
     "Result": "result",
+    "SimulationDesign": "simulation_design",
     "by_group": "group_fits",
     "load": "result",
     "prior_sensitivity": "sensitivity",

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from bridge.design import Design
+from bridge.drawing import draw, with_outcome
 from bridge.engines.base import Progress
 from bridge.errors import EngineFailed
-from bridge.fitted_parameters import free_at
-from bridge.marginal.draw import draw_outcome, with_outcome
 from bridge.marginal.maximum import maximise
-from bridge.marginal.problem import make_problem
 from bridge.progress import shown
 from bridge.result import Result
+from bridge.truth import complete, of_result
 
 #: A smaller model may have a log-likelihood higher by no more than this.
 HIGHER = 1e-4
@@ -72,16 +71,15 @@ def bootstrap(
         Where there is no data set to which both models could be fitted.
     """
     used = 1 + secrets.randbelow(2**31 - 2) if seed is None else int(seed)
-    problem = make_problem(designs[0])
-    free = free_at(problem, fits[0])
+    truth = complete(designs[0], of_result(designs[0], fits[0]))
     nodes = [int(result.ml["nodes"]) if result.ml.get("nodes", 1) > 1 else None for result in fits]
     found: list[float] = []
     failed = 0
     with shown(progress, "bootstrap") as report:
         for number, child in enumerate(np.random.SeedSequence(used).spawn(replications)):
             report(number / replications, f"data set {number + 1} of {replications}")
-            y = draw_outcome(problem, free, np.random.default_rng(child))
-            value = _refitted(designs, nodes, y)
+            rng = np.random.default_rng(child)
+            value = _refitted(designs, nodes, draw(designs[0], truth, rng, rng).y)
             if value is None:
                 failed += 1
             else:

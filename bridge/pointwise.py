@@ -77,7 +77,7 @@ def row_loglik(design: Design, posterior: xr.Dataset) -> np.ndarray:
     -------
     (C, D, N) array
     """
-    return _density(design, *_predictors_by_draw(design, posterior))
+    return log_density(design, *_predictors_by_draw(design, posterior))
 
 
 def _predictors_by_draw(design: Design, posterior: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -86,7 +86,8 @@ def _predictors_by_draw(design: Design, posterior: xr.Dataset) -> tuple[np.ndarr
     return predictors(design, gamma, delta, _effects(design, posterior), _latent(design, posterior))
 
 
-def _density(design: Design, mean: np.ndarray, log_variance: np.ndarray) -> np.ndarray:
+def log_density(design: Design, mean: np.ndarray, log_variance: np.ndarray) -> np.ndarray:
+    """Return the log density of every outcome from means and log variances (..., N)."""
     squares = (design.y - mean) ** 2 * np.exp(-log_variance)
     found: np.ndarray = -0.5 * (_LOG_2PI + log_variance + squares)
     return found
@@ -152,7 +153,7 @@ def make_groups(
         mean, log_variance = _predictors_by_draw(design, posterior)
         values = {}
         if "log_likelihood" in rows:
-            values["log_likelihood"] = _density(design, mean, log_variance)
+            values["log_likelihood"] = log_density(design, mean, log_variance)
         if "posterior_predictive" in rows:
             noise = np.random.default_rng(seed).standard_normal(mean.shape)
             values["posterior_predictive"] = mean + np.exp(0.5 * log_variance) * noise

@@ -65,6 +65,7 @@ def test_exported_names() -> None:
         "ModelSpec",
         "Priors",
         "Result",
+        "SimulationDesign",
         "by_group",
         "compare",
         "criteria",
@@ -82,6 +83,7 @@ def test_exported_names() -> None:
         "published",
         "quantities",
         "report",
+        "simulate",
         "spurious_precision",
         "validate",
         "wald",
@@ -100,11 +102,11 @@ def test_exported_names() -> None:
 def test_functions_are_not_hidden_by_their_modules() -> None:
     lines = run(
         "import bridge, bridge.fit, bridge.compare, bridge.likelihood_ratio, bridge.predict, "
-        "bridge.report, bridge.validate, bridge.wald\n"
+        "bridge.report, bridge.simulate, bridge.validate, bridge.wald\n"
         "print(*map(callable, (bridge.fit, bridge.compare, bridge.likelihood_ratio, "
-        "bridge.predict, bridge.report, bridge.validate, bridge.wald)))"
+        "bridge.predict, bridge.report, bridge.simulate, bridge.validate, bridge.wald)))"
     )
-    assert lines[0] == " ".join(["True"] * 7)
+    assert lines[0] == " ".join(["True"] * 8)
 
 
 def test_what_is_not_there() -> None:

@@ -21,10 +21,10 @@ import bridge
 from bridge import bootstrap, errors, ratio_test
 from bridge.design import make_design
 from bridge.design_of import design_of
+from bridge.drawing import draw
 from bridge.errors import BridgeError
 from bridge.fitted_parameters import free_at, singular
 from bridge.marginal import maximum
-from bridge.marginal.draw import draw_outcome
 from bridge.marginal.problem import make_problem, replace_nodes
 from bridge.result import Result
 from bridge.spec import ModelSpec
@@ -247,10 +247,10 @@ def test_the_bootstrap_of_linear_models_is_that_of_regression() -> None:
     pair = fitted("1 + x"), fitted("1 + x + z")
     found = bridge.likelihood_ratio(*pair, method="bootstrap", replications=4, seed=9)
     designs = [design_of(r) for r in pair]
-    problem = make_problem(designs[0])
-    free = free_at(problem, pair[0])
+    truth = dict(zip(pair[0].estimates["parameter"], pair[0].estimates["estimate"], strict=True))
     for child, value in zip(np.random.SeedSequence(9).spawn(4), found.replicates, strict=True):
-        y = draw_outcome(problem, free, np.random.default_rng(child))
+        rng = np.random.default_rng(child)
+        y = draw(designs[0], truth, rng, rng).y
         rss = [np.linalg.lstsq(d.mean.matrix, y, rcond=None)[1][0] for d in designs]
         assert value == pytest.approx(len(y) * np.log(rss[0] / rss[1]), abs=1e-6)
 

@@ -12,12 +12,23 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import marginal_cases as cases
 
-from bridge.errors import EngineFailed
+from bridge.drawing import draw, level2_matrices, log_likelihood, with_outcome
+from bridge.errors import OptionError
 from bridge.marginal.canonical import canonical, level2_covariance
-from bridge.marginal.draw import draw_outcome, with_outcome
-from bridge.marginal.problem import make_problem
+from bridge.marginal.problem import Problem, make_problem
+from bridge.truth import parameters_of
 
 SIZES = (2, 3, 4) * 4000
+
+
+def values_at(problem: Problem, free: np.ndarray) -> dict[str, float]:
+    """Return the parameters by flat name."""
+    return dict(zip(parameters_of(problem.design), canonical(problem, free), strict=True))
+
+
+def draw_outcome(problem: Problem, free: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return outcomes drawn at free parameters."""
+    return draw(problem.design, values_at(problem, free), rng, rng).y
 
 
 @pytest.mark.parametrize("name", ["u", "2u 2v", "level2", "linear standardised", "quadratic raw"])
@@ -80,5 +91,36 @@ def test_no_covariance_matrix_no_draw() -> None:
     start = sum(problem.sizes[:2])
     for pair, value in {(0, 1): 2.0, (0, 2): -2.0, (1, 2): 2.0}.items():
         free[start + problem.law.slices[pair].start] = value  # type: ignore[attr-defined]
-    with pytest.raises(EngineFailed, match="no covariance matrix"):
+    with pytest.raises(OptionError, match="matrix of group 0 is not positive semi-definite"):
         draw_outcome(problem, free, np.random.default_rng(1))
+
+
+@pytest.mark.parametrize("name", list(cases.DESIGNS))
+def test_the_level2_matrices_are_those_of_the_likelihood(name: str) -> None:
+    problem = cases.problem_of(cases.DESIGNS[name])
+    if problem.design.effects:
+        free = cases.at_random(problem, 5, size=0.3)
+        found = level2_matrices(problem.design, values_at(problem, free))
+        np.testing.assert_allclose(found, level2_covariance(problem, free), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["no groups", "2u 2v", "quadratic raw", "linear standardised"])
+def test_the_density_given_the_effects_is_that_of_the_residuals(name: str) -> None:
+    """log p(y | parameters, u, v) of what was drawn, from the noise that made it."""
+    problem = cases.problem_of(cases.DESIGNS[name])
+    design, values = problem.design, values_at(problem, cases.at_random(problem, 6, size=0.3))
+    drawn = draw(design, values, np.random.default_rng(1), np.random.default_rng(2))
+    noise = np.random.default_rng(2).standard_normal(len(design.y))
+    found = log_likelihood(with_outcome(design, drawn.y), values, drawn.effects)
+    # the same residuals with an outcome moved by its mean: the density is theirs over sigma
+    at_mean = draw(design, values, np.random.default_rng(1), _Zeros())  # type: ignore[arg-type]
+    sigma = (drawn.y - at_mean.y) / noise
+    expected = -0.5 * np.log(2 * np.pi) - np.log(sigma) - 0.5 * noise**2
+    assert found == pytest.approx(expected.sum(), rel=1e-9)
+
+
+class _Zeros:
+    """Normal numbers that are all zero."""
+
+    def standard_normal(self, size: int) -> np.ndarray:
+        return np.zeros(size)
