@@ -173,7 +173,8 @@ class Study:
             if self._table.empty or not self._table["true"].notna().any():
                 continue
             figure = draw(self).figure
-            found.append(folder / f"{draw.__name__.removeprefix("study_")}.png")
+            name = draw.__name__.removeprefix("study_")
+            found.append(folder / f"{name}.png")
             figure.savefig(found[-1], dpi=150)
             plt.close(figure)
         return found
@@ -330,8 +331,7 @@ def _check_fits(task: StudyTask, seed: int) -> None:
             except _UNLUCKY:
                 continue
             except RequestError as error:
-                error.add_note(f"In the model {name} of the study.")
-                raise
+                raise type(error)(f"Model {name} of the study: {error}") from None
 
 
 def _key(task: StudyTask, full: Mapping[str, float]) -> dict[str, Any]:
@@ -342,7 +342,9 @@ def _key(task: StudyTask, full: Mapping[str, float]) -> dict[str, Any]:
     if isinstance(design, SimulationDesign):
         rows: Any = design.to_dict()
     else:
-        digest = hashlib.sha256(pd.util.hash_pandas_object(design, index=False).to_numpy().tobytes())
+        digest = hashlib.sha256(
+            pd.util.hash_pandas_object(design, index=False).to_numpy().tobytes()
+        )
         rows = {"rows": len(design), "columns": list(design.columns), "sha256": digest.hexdigest()}
     key = {
         "bridge": __version__,

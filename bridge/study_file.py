@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from bridge.errors import BridgeError, DataFileError, OptionError, RequestError, suggest
 from bridge.simulation_design import SimulationDesign
 from bridge.spec import ModelSpec
+from bridge.study_task import EngineChoice
 
 _KEYS = ("title", "spec", "truth", "design", "models", "engines", "replications", "seed")
 _TABLES = ("spec", "truth", "design", "models", "engines")
@@ -54,6 +55,10 @@ def read_study(file: str | Path) -> dict[str, Any]:
         name: _at(file, f"models.{name}", lambda of=of: _model(spec, of))
         for name, of in parts["models"].items()
     }
+    for label, table in parts["engines"].items():
+        _at(
+            file, f"engines.{label}", lambda label=label, table=table: EngineChoice.of(label, table)
+        )
     return {
         "spec": spec,
         "truth": parts["truth"],

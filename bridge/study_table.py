@@ -1,4 +1,4 @@
-"""The table of a simulation study: bias, spread, standard errors and coverage, with their errors."""
+"""The table of a simulation study: bias, spread, standard errors, coverage, and their errors."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def layout(table: pd.DataFrame, models: Sequence[str]) -> tuple[list[str], list[
     heads : list of str
         parameter, scale, true, and by model mean, SD, mean SE and coverage in percent.
     rows : list of list of str
-        A row a parameter: two digits of the smallest SD, as Table 1 of Leckie et al. (2014);
+        A row a parameter: two digits of the smallest SD or SE, as Table 1 of Leckie et al. (2014);
         empty where a model does not have the parameter.
     """
     heads = ["parameter", "scale", "true"]
@@ -166,7 +166,7 @@ def layout(table: pd.DataFrame, models: Sequence[str]) -> tuple[list[str], list[
     rows = []
     for parameter, own in table.groupby("parameter", sort=False):
         by_model = own.set_index("model")
-        places = _places(own["sd"])
+        places = _places(pd.concat([own["sd"], own["mean_se"]]))
         true = own["true"].iloc[0]
         row = [str(parameter), str(own["scale"].iloc[0]), "" if np.isnan(true) else f"{true:g}"]
         for model in models:

@@ -24,6 +24,7 @@ R_HAT_FAILED = 1.1
 #: What a study sets itself, replication by replication.
 _OWN = {"seed": "each replication has a seed of its own", "draws_to": "a study keeps no draws"}
 _NUMBERS = ["estimate", "se", "lower", "upper"]
+_TEXTS = ("model", "engine", "parameter", "component", "scale", "status", "why")
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class StudyTask:
     models: Mapping[str, ModelSpec]
     engines: Mapping[str, EngineChoice]
 
-    def __call__(self, seeds: np.random.SeedSequence, number: int) -> pd.DataFrame:
+    def __call__(self, seeds: np.random.SeedSequence, number: int) -> pd.DataFrame:  # noqa: ARG002 - seeds say it
         """Draw a data set and fit every model to it by every engine.
 
         The data depend on the replication's seeds alone, and so does the seed of every sampler, so
@@ -160,7 +161,8 @@ def fit_rows(
         status, why = FAILED, f"{type(error).__name__}: {error}"
     seconds = time.perf_counter() - start
     rows = rows.assign(model=model, engine=label, status=status, why=why, seconds=seconds)
-    return rows[list(ROWS)]
+    # text also where none of it is known, so that the table's types do not depend on its rows
+    return rows[list(ROWS)].astype(dict.fromkeys(_TEXTS, "string"))
 
 
 def _fitted(

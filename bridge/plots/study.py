@@ -183,7 +183,7 @@ def _table(study: Study, parameters: Sequence[str] | None) -> pd.DataFrame:
     chosen = table[table["parameter"].isin(known if parameters is None else list(parameters))]
     if chosen.empty:
         raise OptionError("parameters is empty; name one, or leave it out for all of them.")
-    several = chosen["engine"].nunique() > 1
+    several = len(set(chosen["engine"])) > 1
     by = ", " + chosen["engine"] if several else ""
     return chosen.assign(series=chosen["model"] + by)
 
