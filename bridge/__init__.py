@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from bridge.simulation_design import SimulationDesign
     from bridge.spec import ModelSpec
     from bridge.spurious import spurious_precision
-    from bridge.study import Study, simulation_study
+    from bridge.study import simulation_study
+    from bridge.study_result import Study
 
 __version__ = "0.1.0"
 
@@ -63,7 +64,7 @@ __all__ = [
 # name -> module; imported when first used, so that `import bridge` is quick
 _LAZY = {
     "ModelSpec": "spec",
-    "Study": "study",
+    "Study": "study_result",
     "Priors": "priors",
     "Result": "result",
     "SimulationDesign": "simulation_design",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,19 +51,17 @@ def read_study(file: str | Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise DataFileError(f"The study {file} is not TOML: {error}.") from None
     _check_keys(file, parts)
-    spec = _at(file, "spec", lambda: ModelSpec.from_dict(parts["spec"]))
+    spec = _at(file, "spec", partial(ModelSpec.from_dict, parts["spec"]))
     models = {
-        name: _at(file, f"models.{name}", lambda of=of: _model(spec, of))
+        name: _at(file, f"models.{name}", partial(_model, spec, of))
         for name, of in parts["models"].items()
     }
     for label, table in parts["engines"].items():
-        _at(
-            file, f"engines.{label}", lambda label=label, table=table: EngineChoice.of(label, table)
-        )
+        _at(file, f"engines.{label}", partial(EngineChoice.of, label, table))
     return {
         "spec": spec,
         "truth": parts["truth"],
-        "design": _at(file, "design", lambda: SimulationDesign.from_dict(parts["design"])),
+        "design": _at(file, "design", partial(SimulationDesign.from_dict, parts["design"])),
         "models": models,
         "engines": parts["engines"],
         "replications": parts["replications"],

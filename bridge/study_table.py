@@ -107,8 +107,9 @@ def _numbers(own: pd.DataFrame, true: float) -> dict[str, float]:
     found |= {"sd": sd, "sd_mc": _over(sd, 2 * (n - 1))}
     found |= {"n_se": len(se), "mean_se": mean_se, "mean_se_mc": _over(_sd(se), len(se))}
     ratio = mean_se / sd if sd > 0 else np.nan
-    relative = [found["mean_se_mc"] / mean_se if mean_se > 0 else np.nan, _over(1.0, 2 * (n - 1))]
-    found |= {"se_ratio": ratio, "se_ratio_mc": ratio * float(np.hypot(*relative))}
+    of_se = found["mean_se_mc"] / mean_se if mean_se > 0 else np.nan
+    of_sd = _over(1.0, 2 * (n - 1))
+    found |= {"se_ratio": ratio, "se_ratio_mc": ratio * float(np.hypot(of_se, of_sd))}
     ends = own.loc[own["estimate"].notna(), ["lower", "upper"]].to_numpy(dtype=float)
     given = int(np.isfinite(ends).all(axis=1).sum())
     # what is missing compares as false; without a true value nothing can be covered

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from bridge.study import Study
+    from bridge.study_result import Study
 
 _NOMINAL = 0.95
 _WIDTH, _ROW, _HEAD = 7.0, 0.13, 1.2

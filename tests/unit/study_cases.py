@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 import bridge
-from bridge.study import Study
+from bridge.study_result import Study
 from bridge.study_table import ROWS
 
 B = bridge.ModelSpec("y ~ 1 + x + (1 | school)", "~ 1 + (1 | school)")

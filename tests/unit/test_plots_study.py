@@ -12,7 +12,7 @@ from matplotlib.collections import LineCollection
 from scipy import stats
 
 from bridge import errors, plots
-from bridge.study import Study
+from bridge.study_result import Study
 
 sys.path.insert(0, str(Path(__file__).parent))
 from plot_fits import picture, plain_settings  # noqa: F401 - fixtures
