@@ -1,7 +1,7 @@
 # Everything below sets itself up: nothing needs installing by hand.
 BIN := .venv/bin
 
-.PHONY: setup demo test test-slow validate bench format clean
+.PHONY: setup demo test test-slow validate studies bench format clean
 
 setup:
 	@.ci/setup
@@ -26,6 +26,13 @@ validate: setup
 # The outcome, with date and versions, goes to validation/slow_tests.md.
 test-slow: setup
 	$(BIN)/python -m pytest -m slow --record-slow
+
+# Table 1 of Leckie et al. (2014) by simulation, beside print: validation/studies/table1.md. Goes on
+# where it was stopped.
+studies: setup
+	$(BIN)/bridge simulate validation/studies/table1.toml --out studies/table1
+	$(BIN)/bridge simulate validation/studies/large.toml --out studies/large
+	$(BIN)/python validation/studies/compare.py studies/table1 studies/large
 
 # agq against targets and peers in R; the tables go to validation/benchmarks/agq.md.
 bench: setup

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -167,6 +168,7 @@ def _reporter(progress: Progress, timeout: float | None, start: float) -> Callab
     return report
 
 
+@cache
 def _versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in ("numpy", "scipy")}
 

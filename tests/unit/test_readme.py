@@ -40,6 +40,17 @@ def test_example_of_wald_prints_what_is_shown(capsys):
     assert capsys.readouterr().out == found[2]
 
 
+def test_the_study_runs_as_it_is_shown(tmp_path, monkeypatch):
+    found = re.search("<!-- study -->\n```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    assert found is not None
+    small = found[1].replace("replications=1000", "replications=2").replace("nuts", "fake")
+    small = small.replace(', "priors": {"tau": "inverse_wishart"}', "")
+    monkeypatch.chdir(tmp_path)
+    made = {"bridge": bridge}
+    exec(small, made)
+    assert len(made["study"].fits()) == 4 and (tmp_path / "study" / "study.json").is_file()
+
+
 def test_capability_table_has_a_row_a_feature_and_a_column_an_engine():
     rows = [line.strip("| ").split(" | ") for line in capability_table().splitlines()]
     assert rows[0] == [name for name in ENGINES if name != "fake"]
