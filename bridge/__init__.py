@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from bridge.simulation_design import SimulationDesign
     from bridge.spec import ModelSpec
     from bridge.spurious import spurious_precision
+    from bridge.study import simulation_study
+    from bridge.study_result import Study
 
 __version__ = "0.1.0"
 
@@ -34,6 +36,7 @@ __all__ = [
     "Priors",
     "Result",
     "SimulationDesign",
+    "Study",
     "by_group",
     "compare",
     "criteria",
@@ -52,6 +55,7 @@ __all__ = [
     "quantities",
     "report",
     "simulate",
+    "simulation_study",
     "spurious_precision",
     "validate",
     "wald",
@@ -60,6 +64,7 @@ __all__ = [
 # name -> module; imported when first used, so that `import bridge` is quick
 _LAZY = {
     "ModelSpec": "spec",
+    "Study": "study_result",
     "Priors": "priors",
     "Result": "result",
     "SimulationDesign": "simulation_design",
@@ -67,6 +72,7 @@ _LAZY = {
     "load": "result",
     "prior_sensitivity": "sensitivity",
     "published": "published_tables",
+    "simulation_study": "study",
     "spurious_precision": "spurious",
 }
 _MODULES = ("datasets", "errors", "london", "models", "plots", "quantities")

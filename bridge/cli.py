@@ -1,4 +1,4 @@
-"""The command line: doctor, translate, fit, compare, validate, demo.
+"""The command line: doctor, translate, fit, compare, validate, report, simulate, demo.
 
 Exit codes: 0 done, 1 a fit or a check failed, 2 the request was wrong. Errors go to standard
 error in one block; ``--debug`` adds the traceback.
@@ -300,6 +300,48 @@ def report(
         _print_json({"report": str(target)})
     else:
         typer.echo(f"The report is in {target}")
+
+
+@app.command()
+def simulate(
+    study: Annotated[Path, typer.Argument(help="A study in TOML.", metavar="STUDY")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The folder for estimates, table and pictures; a stopped study goes on."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes on this machine; as many as cores by default.")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="A Dask scheduler, such as tcp://10.0.0.1:8786.")
+    ] = None,
+    replications: Annotated[
+        int | None, typer.Option(help="How many, in the place of the file's number.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Simulate data, fit models to them, and lay out bias, standard errors and coverage.
+
+    Exit 1 where an engine could not fit a model in a single replication.
+    """
+    from bridge.study import simulation_study
+    from bridge.study_file import read_study
+
+    asked = read_study(study)
+    if replications is not None:
+        asked["replications"] = replications
+    found = simulation_study(**asked, out=out, workers=workers, cluster=cluster)
+    files = found.write(out) if out is not None else []
+    fits = found.fits()
+    if as_json:
+        about = {"replications": found.replications, "seed": found.seed}
+        _print_json(about | {"table": _records(found.table()), "fits": _records(fits)})
+    else:
+        typer.echo(found.text())
+        if files:
+            typer.echo(f"In {out}: {', '.join(file.name for file in files)}")
+    if (fits["ok"] == 0).any():
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -27,6 +27,8 @@ Task = Callable[[np.random.SeedSequence, int], pd.DataFrame]
 
 #: A part is written once this many seconds have passed: what a lost machine may cost.
 _SECONDS = 2.0
+#: Processes without work for so many seconds end.
+_IDLE = 60
 #: How long a cluster may take to answer, in seconds.
 _PATIENCE = 30.0
 #: One thread a process: more of them would only take turns, and sums would depend on their number.
@@ -222,13 +224,15 @@ def _crew(workers: int | None, cluster: Any, tasks: int) -> Iterator[_Crew]:
     from joblib.externals import loky
 
     count = min(workers or loky.cpu_count(), tasks)
-    executor = loky.ProcessPoolExecutor(count, env=_ONE_THREAD, initializer=_quiet)
+    # processes are kept a while for the next call: to start one and compile takes seconds
+    executor = loky.get_reusable_executor(count, timeout=_IDLE, env=_ONE_THREAD, initializer=_quiet)
     good = False
     try:
         yield _Crew(executor, lambda: 2 * count)
         good = True
     finally:
-        executor.shutdown(wait=True, kill_workers=not good)
+        if not good:
+            executor.shutdown(wait=True, kill_workers=True)
 
 
 def _quiet() -> None:

@@ -19,7 +19,7 @@ from bridge.spec import ModelSpec
 
 Z95 = 1.959963984540054
 _TEXT = "object"
-_SPURIOUS = (
+SPURIOUS = (
     "The variance function has predictors and no random effect, so that the standard errors of "
     "delta may be too small (spurious precision); bridge.spurious_precision(spec, data) shows how "
     "they change with one."
@@ -170,7 +170,7 @@ def make_result(
         )
         warnings = (said, *warnings)
     if _may_be_spurious(design.spec):
-        warnings = (*warnings, _SPURIOUS)
+        warnings = (*warnings, SPURIOUS)
     seed = plan.options.get("seed")
     attrs = describe(
         {

@@ -11,5 +11,16 @@ from bridge.plots.distributions import histogram, qq
 from bridge.plots.forest import forest
 from bridge.plots.mean_variance import mean_variance
 from bridge.plots.prior_posterior import prior_posterior
+from bridge.plots.study import study_bias, study_coverage, study_se_ratio
 
-__all__ = ["caterpillar", "forest", "histogram", "mean_variance", "prior_posterior", "qq"]
+__all__ = [
+    "caterpillar",
+    "forest",
+    "histogram",
+    "mean_variance",
+    "prior_posterior",
+    "qq",
+    "study_bias",
+    "study_coverage",
+    "study_se_ratio",
+]
