@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from bridge import study_table
 from bridge.cases.checks import one_of
 from bridge.cases.numbers import DATA, PRINT, Context, Number, quantity, simulate
 from bridge.errors import NotAvailable
 
 #: How many data sets a column draws where its case does not say.
 _REPLICATIONS = 100
-_WHAT = ("mean", "sd", "se", "coverage")
+#: What print calls a cell of the table -> its column in that of `bridge.study_table`.
+_WHAT = {"mean": "mean", "sd": "sd", "se": "mean_se", "coverage": "coverage"}
 _CELLS = ["estimate", "se", "lower", "upper"]
 
 
@@ -31,30 +33,20 @@ def study(context: Context, of: str, what: str, fit: str = "main") -> Number:
 
     Notes
     -----
-    Of R replications, ``[settings.replications]`` of the case by column. The Monte Carlo errors are
-    s / sqrt(R) of a mean, s / sqrt(2 R) of the SD s, and sqrt(p (1 - p) / R) of a share k / R, with
-    p = (k + 1) / (R + 2), never zero or one. The ``se`` is that error for R = 1, from which print's
-    own follows.
+    Of R replications, ``[settings.replications]`` of the case by column. Monte Carlo errors are
+    those of `bridge.study_table.study_table`; times sqrt(R) they are ``se``, from which print's own
+    follow.
     """
     one_of(what, _WHAT, "what")
     table = _replications(context, fit)
     own = table[table["parameter"] == of]
     if own.empty or own["se"].isna().any():
         raise NotAvailable(f"Column {context.column} has no standard errors of '{of}'.")
-    R = own["data_set"].nunique()
-    if what == "coverage":
-        truth = context.case.simulate["truth"][of]
-        inside = ((own["lower"] <= truth) & (truth <= own["upper"])).to_numpy(dtype=float)
-        p = (inside.sum() + 1) / (R + 2)
-        value, spread = 100 * inside.mean(), 100 * np.sqrt(p * (1 - p))
-    elif what == "sd":
-        value = own["estimate"].std(ddof=1)
-        spread = value / np.sqrt(2)
-    else:
-        cell = own["estimate" if what == "mean" else "se"]
-        value, spread = cell.mean(), cell.std(ddof=1)
-    note = f"{R} replications"
-    return Number(float(value), float(spread / np.sqrt(R)), se=float(spread), note=note)
+    R, cell = own["data_set"].nunique(), _WHAT[what]
+    found = study_table.numbers(own, float(context.case.simulate["truth"].get(of, np.nan)))
+    times = 100 if what == "coverage" else 1
+    value, error = times * found[cell], times * found[f"{cell}_mc"]
+    return Number(value, error, se=error * float(np.sqrt(R)), note=f"{R} replications")
 
 
 def _replications(context: Context, fit: str) -> pd.DataFrame:

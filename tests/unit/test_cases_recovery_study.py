@@ -56,7 +56,7 @@ def refit(_: Any, data: int, __: int) -> Any:
     ("what", "value", "error"),
     [
         ("mean", 2.5, 1.2910 / 2),
-        ("sd", 1.2910, 1.2910 / np.sqrt(8)),
+        ("sd", 1.2910, 1.2910 / np.sqrt(6)),
         ("se", 0.25, 0.12910 / 2),
         # 0.3 lies in the intervals of 1 alone; p = 2/6
         ("coverage", 25.0, 100 * np.sqrt(2 / 9 / 4)),
