@@ -91,14 +91,22 @@ def study_table(
                 "model": model, "engine": engine, "parameter": parameter,
                 "scale": own["scale"].iloc[0], "true": true,
                 "replications": replications, "failed": int(failed[model, engine]),
-                **_numbers(own, true),
+                **numbers(own, true),
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def _numbers(own: pd.DataFrame, true: float) -> dict[str, float]:
-    """Return the numbers of one parameter."""
+def numbers(own: pd.DataFrame, true: float) -> dict[str, float]:
+    """Return the numbers of one parameter of one model by one engine, as `study_table` has them.
+
+    Parameters
+    ----------
+    own : pandas.DataFrame
+        estimate, se, lower and upper, one row a fit.
+    true : float
+        The true value; NaN where there is none, and then no bias and no coverage.
+    """
     estimate = _known(own["estimate"])
     se = _known(own["se"])
     n, sd, mean_se = len(estimate), _sd(estimate), _mean(se)

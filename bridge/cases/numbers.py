@@ -10,8 +10,10 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
-from bridge.errors import DataFileError, NotAvailable, suggest
+from bridge.errors import DataFileError, NotAvailable, RequestError, suggest
 from bridge.published_files import MAIN
+from bridge.simulate import simulate as draw
+from bridge.simulation_design import SimulationDesign
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +29,8 @@ _OF = ("fits", "data")
 #: Modules of this package that register functions begin so.
 _PREFIXES = ("from_", "recovery")
 _KNOWN: dict[str, _Entry] = {}
-_SIMULATORS: dict[str, Callable[..., pd.DataFrame]] = {}
+#: The parts of a table [simulate].
+_SIMULATE = ("design", "truth")
 
 
 @dataclass(frozen=True)
@@ -181,20 +184,6 @@ def quantity(
     return register
 
 
-def simulator(
-    name: str,
-) -> Callable[[Callable[..., pd.DataFrame]], Callable[..., pd.DataFrame]]:
-    """Register a function ``(case, seed, **arguments) -> data`` as ``[simulate] by = "<name>"``."""
-
-    def register(function: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
-        if name in _SIMULATORS:
-            raise ValueError(f"two simulators are called {name}")
-        _SIMULATORS[name] = function
-        return function
-
-    return register
-
-
 @cache
 def _load() -> None:
     """Import the modules of this package that register functions."""
@@ -231,23 +220,14 @@ def check(name: str, arguments: Mapping[str, Any], where: str) -> None:
     DataFileError
         Beginning with ``where``, the file and key.
     """
-    _check_call(functions(), name, (None,), arguments, where)
-
-
-def _check_call(
-    known: Mapping[str, Callable[..., Any]],
-    name: str,
-    first: tuple[None, ...],
-    arguments: Mapping[str, Any],
-    where: str,
-) -> None:
+    known = functions()
     if name not in known:
         raise DataFileError(
             f"{where}: there is no function '{name}' to compute a number by."
             f"{suggest(name, known)} There are: {', '.join(sorted(known)) or 'none'}."
         )
     try:
-        inspect.signature(known[name]).bind(*first, **arguments)
+        inspect.signature(known[name]).bind(None, **arguments)
     except TypeError as error:
         raise DataFileError(f"{where}: '{name}' does not fit its arguments: {error}.") from None
 
@@ -263,13 +243,23 @@ def compute(name: str, context: Context, arguments: Mapping[str, Any]) -> Number
 def simulate(case: PublishedTable, seed: int) -> pd.DataFrame:
     """Draw one data set of a case with ``data = "simulated"``.
 
+    Its model generates it, with the parameters ``[simulate.truth]``, in the rows of
+    ``[simulate.design]``; see `bridge.simulate` and `bridge.SimulationDesign`.
+
     Raises
     ------
     DataFileError
-        Where its table [simulate] names no known design, or does not fit its arguments.
+        Where the table [simulate] has other parts, or one of these does not fit.
     """
-    _load()
-    arguments = dict(case.simulate)
-    name, where = str(arguments.pop("by", "")), f"{case.file}: [simulate]"
-    _check_call(_SIMULATORS, name, (None, None), arguments, where)
-    return _SIMULATORS[name](case, seed, **arguments)
+    where = f"{case.file}: [simulate]"
+    for part in {**case.simulate, **dict.fromkeys(_SIMULATE)}:
+        if part not in _SIMULATE:
+            raise DataFileError(f"{where} has no '{part}'.{suggest(part, _SIMULATE)}")
+        if not isinstance(case.simulate.get(part), Mapping):
+            raise DataFileError(f"{where} needs a table [simulate.{part}].")
+    try:
+        design = SimulationDesign.from_dict(case.simulate["design"])
+        data: pd.DataFrame = draw(case.model(), case.simulate["truth"], design, seed)
+    except RequestError as error:
+        raise DataFileError(f"{where}: {error}") from None
+    return data

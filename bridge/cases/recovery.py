@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bridge import names
 from bridge.cases.checks import one_of
-from bridge.cases.numbers import DATA, PRINT, Context, Number, quantity, simulate, simulator
+from bridge.cases.numbers import DATA, PRINT, Context, Number, quantity, simulate
 from bridge.errors import NotAvailable
-
-if TYPE_CHECKING:
-    from bridge.published_tables import PublishedTable
 
 #: How many data sets a column draws where its case does not say.
 _REPLICATIONS = 200
@@ -26,58 +22,6 @@ _NATIVE: Mapping[str, tuple[Any, Any]] = {
     "SD": (np.sqrt, lambda x: 0.5 / np.sqrt(x)),
     "SD of log SD": (lambda x: np.sqrt(x) / 2, lambda x: 0.25 / np.sqrt(x)),
 }
-
-
-@simulator("schools")
-def schools(
-    _case: PublishedTable,
-    seed: int,
-    groups: int,
-    size: int,
-    intraclass: float,
-    truth: Mapping[str, float],
-) -> pd.DataFrame:
-    """Draw students in schools with a random intercept in the mean and in the log variance.
-
-    Parameters
-    ----------
-    _case : PublishedTable
-        Not read: the design is in the other arguments.
-    seed : int
-        At least 0; the same seed gives the same data.
-    groups, size : int
-        Schools, and students in each.
-    intraclass : float
-        Intraclass correlation of x, which is standard normal.
-    truth : mapping of str to float
-        ``gamma``, ``delta`` (log variance) and ``tau`` by their flat names.
-
-    Returns
-    -------
-    pandas.DataFrame
-        (groups * size, 3), by school: school (from 1), x, y.
-
-    Notes
-    -----
-    y_ij = b0 + b1 x_ij + u_j + e_ij with log var(e_ij) = a0 + a1 x_ij + v_j, and (u_j, v_j) is
-    bivariate normal (Leckie, Parker, Goldstein & Tilling, equation S1).
-    """
-    rng = np.random.default_rng(seed)
-    school = np.repeat(np.arange(groups), size)
-    between, within = rng.standard_normal(groups), rng.standard_normal(groups * size)
-    x = np.sqrt(intraclass) * between[school] + np.sqrt(1 - intraclass) * within
-    u, v = (names.effect(letter, names.INTERCEPT) for letter in "uv")
-    tau = [truth[names.flat("tau", names.pair(*pair))] for pair in ((u, u), (u, v), (v, v))]
-    factor = np.linalg.cholesky([[tau[0], tau[1]], [tau[1], tau[2]]])
-    effects = rng.standard_normal((groups, 2)) @ factor.T
-    fixed = {
-        letter: truth[names.flat(letter, names.INTERCEPT)] + truth[names.flat(letter, "x")] * x
-        for letter in ("gamma", "delta")
-    }
-    residual = np.exp((fixed["delta"] + effects[school, 1]) / 2) * rng.standard_normal(len(x))
-    return pd.DataFrame(
-        {"school": school + 1, "x": x, "y": fixed["gamma"] + effects[school, 0] + residual}
-    )
 
 
 @quantity("recovered", gives=("value", "se"))
@@ -152,7 +96,7 @@ def of_one_data_set(
     if R == 1:
         spread = float(own["se"].iloc[0] * slope(own["estimate"].iloc[0]))
         if cell == "se":
-            spread /= np.sqrt(2 * (context.case.simulate["groups"] - 1))
+            spread /= np.sqrt(2 * (context.case.simulate["design"]["groups"] - 1))
     error = float(spread * np.sqrt(1 + 1 / R))
     return Number(float(values.mean()), error, note=f"one data set, after {R} simulated ones")
 

@@ -14,7 +14,7 @@ import bridge
 from bridge import published_tables
 from bridge.cases import numbers
 from bridge.cases.numbers import Context, Number
-from bridge.errors import NotAvailable
+from bridge.errors import DataFileError, NotAvailable
 
 ESTIMATES = {1: 0.5, 2: 0.7, 3: 0.9}
 
@@ -92,7 +92,10 @@ def test_a_single_data_set_has_its_standard_error(design: Context) -> None:
 
 
 def test_the_design_has_the_moments_it_is_asked_for(design: Context) -> None:
-    case = replace(design.case, simulate={**design.case.simulate, "groups": 4000})
+    simulate = design.case.simulate
+    case = replace(
+        design.case, simulate={**simulate, "design": {**simulate["design"], "groups": 4000}}
+    )
     data = numbers.simulate(case, 7)
     assert data.shape == (100_000, 3)
     x = data["x"]
@@ -109,6 +112,24 @@ def test_the_design_has_the_moments_it_is_asked_for(design: Context) -> None:
     u = means["y"] - 0.7 * means["x"]
     assert np.cov(u, within)[0, 1] == pytest.approx(0.025 * residual, rel=0.25)
     pd.testing.assert_frame_equal(data, numbers.simulate(case, 7))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"by": "schools"}, "has no 'by'"),
+        ({"design": None}, r"needs a table \[simulate.design\]"),
+        ({"design": {"group": 5}}, "column's name, not 5"),
+        ({"truth": {"gamma[x]": 1.0}}, "gamma\\[Intercept\\]"),
+    ],
+)
+def test_a_design_that_does_not_fit_is_refused(
+    design: Context, change: dict[str, Any], said: str
+) -> None:
+    case = replace(design.case, simulate={**design.case.simulate, **change})
+    with pytest.raises(DataFileError, match=said) as refused:
+        numbers.simulate(case, 7)
+    assert "s3_recovery" in str(refused.value) and "[simulate]" in str(refused.value)
 
 
 @pytest.fixture(scope="module")

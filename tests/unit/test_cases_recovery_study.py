@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,20 +10,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bridge.cases.numbers import PRINT, Context, compute
-from bridge.cases.recovery_study import schools_with_predictors
+from bridge import published_tables
+from bridge.cases.numbers import PRINT, Context, compute, simulate
 from bridge.errors import NotAvailable, OptionError
-
-TRUTH = {
-    "gamma[Intercept]": 1.0, "gamma[w]": 0.2, "gamma[x]": 0.5, "gamma[w:x]": -0.1,
-    "delta[Intercept]": -0.6, "delta[w]": 0.3, "delta[x]": 0.1, "delta[w:x]": -0.1,
-    "tau[u:Intercept,u:Intercept]": 0.1, "tau[v:Intercept,v:Intercept]": 0.2,
-}  # fmt: skip
-DESIGN = {"groups": 1500, "size": 30, "intraclass": 0.2, "truth": TRUTH}
 
 
 def test_the_design_has_the_moments_that_print_says() -> None:
-    data = schools_with_predictors(None, 1, **DESIGN)  # type: ignore[arg-type]
+    case = published_tables.load("leckie2014/simulation")
+    parts = case.simulate
+    truth = {**parts["truth"], "gamma[Intercept]": 1.0, "delta[Intercept]": -0.6, "delta[w]": 0.3}
+    larger = {"design": {**parts["design"], "groups": 1500, "size": 30}, "truth": truth}
+    case = replace(case, simulate=larger)
+    data = simulate(case, 1)
     w, x = data["w"], data["x"]
     fixed = 1 + 0.2 * w + 0.5 * x - 0.1 * w * x
     residual = data["y"] - fixed
@@ -37,7 +36,7 @@ def test_the_design_has_the_moments_that_print_says() -> None:
     # E exp(v) = exp(0.1)
     assert (within / np.exp(log_variance)).mean() == pytest.approx(np.exp(0.1), rel=0.05)
     assert school.mean().var() == pytest.approx(0.1 + within.mean() / 30, rel=0.1)
-    pd.testing.assert_frame_equal(data, schools_with_predictors(None, 1, **DESIGN))  # type: ignore[arg-type]
+    pd.testing.assert_frame_equal(data, simulate(case, 1))
 
 
 def refit(_: Any, data: int, __: int) -> Any:
@@ -57,7 +56,7 @@ def refit(_: Any, data: int, __: int) -> Any:
     ("what", "value", "error"),
     [
         ("mean", 2.5, 1.2910 / 2),
-        ("sd", 1.2910, 1.2910 / np.sqrt(8)),
+        ("sd", 1.2910, 1.2910 / np.sqrt(6)),
         ("se", 0.25, 0.12910 / 2),
         # 0.3 lies in the intervals of 1 alone; p = 2/6
         ("coverage", 25.0, 100 * np.sqrt(2 / 9 / 4)),
