@@ -9,7 +9,18 @@ something is first drawn, and its settings are left as they were.
 from bridge.plots.caterpillar import caterpillar
 from bridge.plots.distributions import histogram, qq
 from bridge.plots.forest import forest
+from bridge.plots.mean_lines import mean_lines
 from bridge.plots.mean_variance import mean_variance
 from bridge.plots.prior_posterior import prior_posterior
+from bridge.plots.variance_functions import variance_functions
 
-__all__ = ["caterpillar", "forest", "histogram", "mean_variance", "prior_posterior", "qq"]
+__all__ = [
+    "caterpillar",
+    "forest",
+    "histogram",
+    "mean_lines",
+    "mean_variance",
+    "prior_posterior",
+    "qq",
+    "variance_functions",
+]
