@@ -11,7 +11,9 @@ from bridge.plots.distributions import histogram, qq
 from bridge.plots.forest import forest
 from bridge.plots.mean_lines import mean_lines
 from bridge.plots.mean_variance import mean_variance
+from bridge.plots.model_against_model import model_against_model
 from bridge.plots.prior_posterior import prior_posterior
+from bridge.plots.shrinkage import shrinkage
 from bridge.plots.variance_functions import variance_functions
 
 __all__ = [
@@ -20,7 +22,9 @@ __all__ = [
     "histogram",
     "mean_lines",
     "mean_variance",
+    "model_against_model",
     "prior_posterior",
     "qq",
+    "shrinkage",
     "variance_functions",
 ]

@@ -23,9 +23,10 @@ _LEVELS = tuple(
     zip((style.BLUE, style.VERMILLION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY),
         ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3))), strict=True)
 )  # fmt: skip
-_HIGHLIGHTS = ((style.VERMILLION, "-"), (style.PURPLE, "--"), (style.GREEN, "-."),
-               (style.ORANGE, (0, (5, 1, 1, 1))), (style.SKY, (0, (8, 3))),
-               (style.BLACK, ":"))  # fmt: skip
+#: Groups to be seen, one after the other.
+HIGHLIGHTS = ((style.GREEN, "-"), (style.PURPLE, "--"), (style.ORANGE, "-."),
+              (style.SKY, (0, (8, 3))), (style.BLACK, ":"),
+              (style.VERMILLION, (0, (5, 1, 1, 1))))  # fmt: skip
 #: Columns of a frame of curves that are no predictors.
 _NOT_PREDICTORS = {"group", "draw", "quantity", "scale", "estimate", "lower", "upper", "note"}
 
@@ -79,6 +80,24 @@ def curved(
     OptionError
         Where a group is not one of the fit, or there are too many groups or levels.
     """
+    groups = checked_groups(result, highlight)
+    levels = (None,) if by is None else tuple(dict.fromkeys(average[by]))
+    if len(levels) > len(_LEVELS):
+        raise OptionError(
+            f"There are {len(levels)} levels of {by}, too many to be told apart; give at most "
+            f"{len(_LEVELS)} of them, as at={{{by!r}: […]}}."
+        )
+    return Curved(result, x, by, levels, groups)
+
+
+def checked_groups(result: Result, highlight: Any) -> tuple[str, ...]:
+    """Return the labels of groups to be seen.
+
+    Raises
+    ------
+    OptionError
+        Where a group is not one of the fit, or there are too many.
+    """
     given = [highlight] if np.ndim(highlight) == 0 else list(highlight)
     groups = tuple(dict.fromkeys(map(str, given)))
     known = group_labels(result)
@@ -88,15 +107,9 @@ def curved(
                 f"The fit has no {style.group_name(result)} '{label}' to highlight."
                 f"{suggest(label, known)}"
             )
-    if len(groups) > len(_HIGHLIGHTS):
-        raise OptionError(f"At most {len(_HIGHLIGHTS)} groups are highlighted, not {len(groups)}.")
-    levels = (None,) if by is None else tuple(dict.fromkeys(average[by]))
-    if len(levels) > len(_LEVELS):
-        raise OptionError(
-            f"There are {len(levels)} levels of {by}, too many to be told apart; give at most "
-            f"{len(_LEVELS)} of them, as at={{{by!r}: […]}}."
-        )
-    return Curved(result, x, by, levels, groups)
+    if len(groups) > len(HIGHLIGHTS):
+        raise OptionError(f"At most {len(HIGHLIGHTS)} groups are highlighted, not {len(groups)}.")
+    return groups
 
 
 def average_curves(ax: Axes, shared: Curved, average: pd.DataFrame) -> None:
@@ -107,9 +120,7 @@ def average_curves(ax: Axes, shared: Curved, average: pd.DataFrame) -> None:
         x, estimate, lower, upper = _numbers(own, shared.x, "estimate", "lower", "upper")
         name = "average group" if level is None else shared.level_name(level)
         ax.fill_between(x, lower, upper, color=colour, alpha=0.22, lw=0, zorder=5)
-        # a white rim keeps it apart from the lines of groups
-        ax.plot(x, estimate, color="white", lw=3.6, zorder=6)
-        ax.plot(x, estimate, color=colour, ls=line, lw=2.0, zorder=7, label=name)
+        rimmed(ax, x, estimate, color=colour, ls=line, lw=2.0, zorder=7, label=name)
 
 
 def thin_curves(ax: Axes, shared: Curved, frame: pd.DataFrame, key: str, label: str) -> None:
@@ -141,10 +152,16 @@ def thin_curves(ax: Axes, shared: Curved, frame: pd.DataFrame, key: str, label: 
 
 def highlighted_curves(ax: Axes, shared: Curved, groups: pd.DataFrame) -> None:
     """Draw the groups to be seen, each named in the legend."""
-    for label, (colour, line) in zip(shared.highlight, _HIGHLIGHTS, strict=False):
+    for label, (colour, line) in zip(shared.highlight, HIGHLIGHTS, strict=False):
         x, y = _numbers(groups[groups["group"] == label], shared.x, "estimate")
         name = f"{style.group_name(shared.result)} {label}"
-        ax.plot(x, y, color=colour, ls=line, lw=1.5, zorder=8, label=name)
+        rimmed(ax, x, y, color=colour, ls=line, lw=1.7, zorder=8, label=name)
+
+
+def rimmed(ax: Axes, x: Any, y: Any, **look: Any) -> None:
+    """Draw a line with a white rim, which keeps it apart from thin ones below it."""
+    ax.plot(x, y, color="white", lw=look["lw"] + 1.6, zorder=look["zorder"] - 0.5)
+    ax.plot(x, y, **look)
 
 
 def x_label(shared: Curved, average: pd.DataFrame, groups: bool) -> str:

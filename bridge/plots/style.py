@@ -109,6 +109,15 @@ def drawing_panels(
         yield [checked(ax) for ax in axes]
 
 
+def listed(ax: Any) -> list[Any] | None:
+    """Return what was given as ``ax``, one or several, as a list; None where there is nothing."""
+    import numpy as np
+
+    if ax is None:
+        return None
+    return list(np.ravel(ax)) if isinstance(ax, list | tuple | np.ndarray) else [ax]
+
+
 def checked(ax: Any) -> Axes:
     """Return axes, or say that they are none.
 

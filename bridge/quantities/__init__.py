@@ -8,6 +8,7 @@ the estimates and the empirical-Bayes effects, with standard errors by the delta
 
 from bridge.quantities.contextual import contextual
 from bridge.quantities.curves import curves, redrawn_variances
+from bridge.quantities.effect_changes import effect_changes
 from bridge.quantities.effects import changes, group_changes, shrinkage
 from bridge.quantities.groups import groups
 from bridge.quantities.population import (
@@ -23,6 +24,7 @@ __all__ = [
     "changes",
     "contextual",
     "curves",
+    "effect_changes",
     "group_changes",
     "group_mean_range",
     "groups",

@@ -11,10 +11,9 @@ import pandas as pd
 
 from bridge import names, scales
 from bridge.errors import NotAvailable, OptionError
+from bridge.level2_profile import columns_of
 from bridge.newdata import rows_of
-from bridge.outcome_draws import roots
 from bridge.predict import predict
-from bridge.prediction import given_effects, level2_covariance, parameters
 from bridge.quantities.curve_rows import Curves, curve_frames
 from bridge.result import Result
 
@@ -100,7 +99,7 @@ def redrawn_variances(
     Parameters
     ----------
     result : Result
-        Any fit with normal effects that enter the variance.
+        Any fit with normal effects in the variance function, and no association.
     x, by, at
         As for `curves`, ``by`` a column.
     draws : int
@@ -118,7 +117,7 @@ def redrawn_variances(
     Raises
     ------
     NotAvailable
-        Where the effects are not normal, or the variance has none.
+        Where the effects are not normal, the variance has none, or it has those of the mean.
     OptionError
         Where an argument is out of its range.
 
@@ -126,7 +125,7 @@ def redrawn_variances(
     -----
     The function of the average group times exp(a'v), v ~ N(0, T) at the estimates. Those of the
     groups of a fit are shrunk and vary less than groups of the population do (Leckie et al. 2014,
-    note 4). Under an association u is drawn too.
+    note 4). T is that of the level where the model lets it differ.
     """
     if of not in (VARIANCE, SD):
         raise OptionError(f'of is "{VARIANCE}" or "{SD}", not {of!r}.')
@@ -135,10 +134,10 @@ def redrawn_variances(
         if not isinstance(number, Integral) or isinstance(number, bool) or number < least:
             raise OptionError(f"{name} is a whole number of at least {least}, not {number!r}.")
     _check_effects(result, of)
-    if result.spec.random_effects != "normal":
+    if result.spec.random_effects != "normal" or result.spec.association is not None:
         raise NotAvailable(
-            "Variance functions are drawn from a population of normal group effects; those of this "
-            "model are not."
+            "Variance functions are drawn from a population of normal group effects v; this model "
+            "has others, or an association that takes those of the mean in."
         )
     column, _ = split_by(result, by)
     average, _ = curve_frames(Curves(result, x, column, {} if at is None else at), _POINTS, False)
@@ -194,14 +193,16 @@ def _table(result: Result, rows: pd.DataFrame, of: str, groups: str, label: Any)
 
 def _log_ratios(result: Result, rows: pd.DataFrame, draws: int, seed: int) -> np.ndarray:
     """Return what drawn effects add to the log variance at rows, (draws, rows)."""
-    table = result.estimates
-    estimate = table["estimate"].to_numpy(dtype=float, na_value=0.0)
-    labels = [str(label) for label in table["parameter"]]
-    sets = parameters(result, dict(zip(labels, estimate[:, None], strict=True)))
-    design = rows_of(result, rows)
-    L = roots(level2_covariance(sets, design))[0]
-    place = np.random.default_rng(seed).standard_normal((draws, len(result.effects)))
-    effects = np.einsum("nab,mb->mna", np.broadcast_to(L, (len(rows), *L.shape[1:])), place)
-    with_effects = given_effects(sets, design, effects)[1]
-    found: np.ndarray = with_effects - given_effects(sets, design, None)[1]
+    A = rows_of(result, rows).A
+    columns = [name for name in columns_of(result.level2_terms) if name in rows]
+    v = [effect for effect in result.effects if effect.startswith(names.effect("v", ""))]
+    found = np.zeros((draws, len(rows)))
+    # T differs between rows with level-2 functions alone
+    for _, same in rows.groupby(columns or (lambda _: 0), sort=False):
+        places = same.index.to_numpy()
+        T = result.level2(same[columns].iloc[0].to_dict()) if columns else result.covariance()
+        drawn = np.random.default_rng(seed).multivariate_normal(
+            np.zeros(len(v)), T.loc[v, v].to_numpy(float), draws, method="eigh"
+        )
+        found[:, places] = drawn @ A[places].T
     return found
