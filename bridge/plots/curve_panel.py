@@ -70,9 +70,7 @@ class Curved:
         return f"{self.by} {written(level)}"
 
 
-def curved(
-    result: Result, x: str, by: str | None, average: pd.DataFrame, highlight: Any
-) -> Curved:
+def curved(result: Result, x: str, by: str | None, average: pd.DataFrame, highlight: Any) -> Curved:
     """Return what is shared, checked.
 
     Raises
@@ -138,14 +136,13 @@ def thin_curves(ax: Axes, shared: Curved, frame: pd.DataFrame, key: str, label: 
         done |= here
         colour = style.GREY if level is None else shared.look(level)[0]
         ax.add_collection(
-            LineCollection(_lines(frame[here], shared.x, key), colors=colour, lw=thin, alpha=seen,
-                           zorder=3)  # fmt: skip
+            LineCollection(
+                _lines(frame[here], shared.x, key), colors=colour, lw=thin, alpha=seen, zorder=3
+            )
         )
     if not done.all():  # of a number with many values most groups are at none of the levels
         rest = _lines(frame[~done], shared.x, key)
-        ax.add_collection(
-            LineCollection(rest, colors=style.GREY, lw=thin, alpha=seen, zorder=2.9)
-        )
+        ax.add_collection(LineCollection(rest, colors=style.GREY, lw=thin, alpha=seen, zorder=2.9))
     ax.plot([], [], color=style.GREY, lw=0.9, alpha=0.7, label=label)
     ax.autoscale_view()
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bridge import names
 from bridge.errors import NotAvailable, OptionError
 from bridge.plots import shrinkage_panels as panels

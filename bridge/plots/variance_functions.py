@@ -103,9 +103,7 @@ def variance_functions(
     return axes
 
 
-def _fitted(
-    ax: Axes, shared: Curved, average: pd.DataFrame, own: pd.DataFrame, thin: bool
-) -> None:
+def _fitted(ax: Axes, shared: Curved, average: pd.DataFrame, own: pd.DataFrame, thin: bool) -> None:
     """Draw the groups of the fit and the average group."""
     if thin:
         J = shared.result.n_groups - len(shared.highlight)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -84,7 +83,7 @@ class Curves:
         return pd.Categorical.from_codes(codes, levels)
 
     def of_groups(self, name: str) -> np.ndarray | None:
-        """Return the value of each group, (J,); None where units of a group differ, or it is not kept."""
+        """Return the value of each group, (J,); None where units differ, or it is not kept."""
         own, group = self.values(name), self.design.group
         if own is None or self.result.spec.group is None:
             return None
@@ -191,7 +190,9 @@ class Curves:
         except (TypeError, ValueError):
             found = np.zeros(0)
         if found.ndim != 1 or len(found) < 2 or not np.isfinite(found).all():
-            raise OptionError(f"at gives {self.x} as {self.at[self.x]!r}; give two numbers or more.")
+            raise OptionError(
+                f"at gives {self.x} as {self.at[self.x]!r}; give two numbers or more."
+            )
         return np.sort(found)
 
     def _check_call(self, text: str, atom: formula.Call, missing: Sequence[str]) -> None:

@@ -139,7 +139,9 @@ def redrawn_variances(
             "Variance functions are drawn from a population of normal group effects v; this model "
             "has others, or an association that takes those of the mean in."
         )
-    column, _ = split_by(result, by)
+    column, groups = split_by(result, by)
+    if groups:
+        raise OptionError(f"by is a column here, not {by!r}: groups are drawn anew.")
     average, _ = curve_frames(Curves(result, x, column, {} if at is None else at), _POINTS, False)
     middle = _table(result, average, of, "average", pd.NA).drop(columns=["group"])
     log_ratio = _log_ratios(result, average, draws, seed)
@@ -159,7 +161,7 @@ def split_by(result: Result, by: Any) -> tuple[str | None, bool]:
     OptionError
         Where it is something else, or there are two columns.
     """
-    given = [] if by is None else [by] if isinstance(by, str) else list(by)
+    given = [] if by is None else list(by) if isinstance(by, list | tuple) else [by]
     words = [word for word in given if word not in (OF_GROUPS, result.spec.group)]
     if len(words) > 1 or not all(isinstance(word, str) for word in given):
         raise OptionError(f'by is "{OF_GROUPS}", one column, or both, not {by!r}.')
