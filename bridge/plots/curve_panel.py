@@ -12,6 +12,7 @@ import pandas as pd
 from bridge.errors import OptionError, suggest
 from bridge.newdata import group_labels
 from bridge.plots import style
+from bridge.quantities.curve_rows import OWN_COLUMNS
 from bridge.result import Result
 from bridge.summary import digits
 
@@ -27,8 +28,6 @@ _LEVELS = tuple(
 HIGHLIGHTS = ((style.GREEN, "-"), (style.PURPLE, "--"), (style.ORANGE, "-."),
               (style.SKY, (0, (8, 3))), (style.BLACK, ":"),
               (style.VERMILLION, (0, (5, 1, 1, 1))))  # fmt: skip
-#: Columns of a frame of curves that are no predictors.
-_NOT_PREDICTORS = {"group", "draw", "quantity", "scale", "estimate", "lower", "upper", "note"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,12 @@ class Curved:
         if self.by is None:
             return style.BLUE if not self.highlight else style.BLACK, "-"
         return _LEVELS[self.levels.index(level)]
+
+    def looks_of_groups(self) -> list[tuple[str, Any]]:
+        """Return colours and lines of groups to be seen, none of them those of a level."""
+        levels = [] if self.by is None else [colour for colour, _ in _LEVELS[: len(self.levels)]]
+        free = [look for look in HIGHLIGHTS if look[0] not in levels]
+        return [*free, *((style.BLACK, line) for _, line in HIGHLIGHTS if line != ":")]
 
     def rows_at(self, frame: pd.DataFrame, level: Any) -> pd.DataFrame:
         """Return the rows of a level."""
@@ -149,7 +154,7 @@ def thin_curves(ax: Axes, shared: Curved, frame: pd.DataFrame, key: str, label: 
 
 def highlighted_curves(ax: Axes, shared: Curved, groups: pd.DataFrame) -> None:
     """Draw the groups to be seen, each named in the legend."""
-    for label, (colour, line) in zip(shared.highlight, HIGHLIGHTS, strict=False):
+    for label, (colour, line) in zip(shared.highlight, shared.looks_of_groups(), strict=False):
         x, y = _numbers(groups[groups["group"] == label], shared.x, "estimate")
         name = f"{style.group_name(shared.result)} {label}"
         rimmed(ax, x, y, color=colour, ls=line, lw=1.7, zorder=8, label=name)
@@ -163,7 +168,7 @@ def rimmed(ax: Axes, x: Any, y: Any, **look: Any) -> None:
 
 def x_label(shared: Curved, average: pd.DataFrame, groups: bool) -> str:
     """Return the name of x, and below it where the other predictors are."""
-    others = [c for c in average.columns if c not in {*_NOT_PREDICTORS, shared.x, shared.by}]
+    others = [c for c in average.columns if c not in {*OWN_COLUMNS, shared.x, shared.by}]
     if not others:
         return shared.x
     said = ", ".join(f"{name} {written(average[name].iloc[0])}" for name in others)

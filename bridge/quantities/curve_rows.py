@@ -20,6 +20,10 @@ from bridge.result import Result
 #: A number has its own values as levels where there are no more than so many, else three deciles.
 _FEW = 6
 _DECILES = (0.1, 0.5, 0.9)
+#: Points of a curve, and about how many of all groups together.
+_POINTS, _ALL_POINTS = 31, 5000
+#: Columns of a frame of curves that are no predictors.
+OWN_COLUMNS = ("group", "draw", "quantity", "scale", "estimate", "lower", "upper", "note")
 
 
 @dataclass(frozen=True)
@@ -92,18 +96,20 @@ class Curves:
         return whole[first] if (whole == whole[first][group]).all() else None
 
     # --- where the curves are ---------------------------------------------------------------------
-    def points(self, count: int) -> np.ndarray:
-        """Return the values of x: those given, or so many over its range in the data."""
+    def points(self, curves: int = 1) -> np.ndarray:
+        """Return the values of x: those given, or some over its range, fewer of many curves."""
         if self.x in self.at:
             return self._given_points()
         own = self.values(self.x)
         if own is None:
             inside = [t for t, a in self.atoms.items() if self.x in formula.columns(a)]
+            kept = [f"write x={t!r}, or " for t in inside if self.values(t) is not None]
+            one = self.x if self.x not in self.atoms else formula.predictors(self.atoms[self.x])[0]
             raise UnknownColumnError(
-                f"The fit keeps {', '.join(inside)} and not {self.x} alone; write x={inside[0]!r}, "
-                f"or give values of {self.x}, as at={{{self.x!r}: [-1, 0, 1]}}."
+                f"The fit does not keep {one} alone, only what the model makes of it; "
+                f"{kept[0] if kept else ''}give values, as x={one!r}, at={{{one!r}: [-1, 0, 1]}}."
             )
-        return np.linspace(own.min(), own.max(), count)
+        return np.linspace(own.min(), own.max(), min(_POINTS, max(_ALL_POINTS // curves, 9)))
 
     def levels(self) -> list[Any]:
         """Return the values of ``by``; one None where there is none."""
@@ -164,6 +170,12 @@ class Curves:
         spec = self.result.spec
         read = [n for n in spec.columns if n not in (spec.outcome, spec.group)]
         known = list(dict.fromkeys([*read, *self.atoms]))
+        taken = [name for name in OWN_COLUMNS if name in known]
+        if taken:
+            raise OptionError(
+                f"A predictor is called '{taken[0]}', as a column of the frame of curves; rename "
+                "it and fit again."
+            )
         if not isinstance(self.at, Mapping):
             raise OptionError(
                 f"at is a mapping from columns to values, not {type(self.at).__name__}; write "
@@ -222,11 +234,9 @@ class Curves:
         return values.categories[0] if isinstance(values, pd.Categorical) else float(values.mean())
 
 
-def curve_frames(
-    curves: Curves, count: int, groups: bool
-) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+def curve_frames(curves: Curves, groups: bool) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Return the rows of the average group by level, and those of every group of the fit."""
-    points = curves.points(count)
+    points = curves.points()
     average = pd.concat([curves.rows(points, level) for level in curves.levels()])
     if not groups:
         return average.reset_index(drop=True), None
@@ -235,4 +245,5 @@ def curve_frames(
             f"{curves.by} differs within groups, so that no group is at one of its levels; write "
             'by="group" alone, or a column of groups.'
         )
+    points = curves.points(curves.result.n_groups)
     return average.reset_index(drop=True), curves.rows(points, groups=True)

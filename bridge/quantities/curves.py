@@ -20,7 +20,6 @@ from bridge.result import Result
 OF_GROUPS = "group"
 MEAN, VARIANCE, SD = "mean", "variance", "SD"
 _SCALES = {MEAN: scales.GAMMA, VARIANCE: scales.TAU["u", "u"], SD: scales.GAMMA}
-_POINTS = 31
 _ENDS = {"estimate": "", "lower": "_lower", "upper": "_upper"}
 
 
@@ -46,9 +45,9 @@ def curves(
         "group" for a curve of every group of the fit beside that of the average group; a column,
         such as ``"sector"``, for one of the average group at each of its levels; or both.
     at : mapping, optional
-        Values of other predictors, the points of x (31 over its range in the data otherwise), and
-        levels of ``by`` (otherwise those of the data; of a number with many values its 10th, 50th
-        and 90th percentiles over rows).
+        Values of other predictors, the points of x (otherwise 31 over its range in the data, of
+        more than 161 groups fewer: 10 of 465), and levels of ``by`` (otherwise those of the data;
+        of a number with many values its 10th, 50th and 90th percentiles over rows).
 
     Returns
     -------
@@ -78,7 +77,7 @@ def curves(
     if groups:
         _check_effects(result, of)
     where = Curves(result, x, column, {} if at is None else at)
-    average, own = curve_frames(where, _POINTS, groups)
+    average, own = curve_frames(where, groups)
     parts = [_table(result, average, of, "average", pd.NA)]
     if own is not None:
         parts.append(_table(result, own, of, "known", own[str(result.spec.group)]))
@@ -142,7 +141,7 @@ def redrawn_variances(
     column, groups = split_by(result, by)
     if groups:
         raise OptionError(f"by is a column here, not {by!r}: groups are drawn anew.")
-    average, _ = curve_frames(Curves(result, x, column, {} if at is None else at), _POINTS, False)
+    average, _ = curve_frames(Curves(result, x, column, {} if at is None else at), False)
     middle = _table(result, average, of, "average", pd.NA).drop(columns=["group"])
     log_ratio = _log_ratios(result, average, draws, seed)
     power = 0.5 if of == SD else 1.0

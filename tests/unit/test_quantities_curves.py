@@ -128,7 +128,9 @@ def test_a_transform_is_moved_itself_or_by_what_it_is_made_of() -> None:
     expected = b["gamma[Intercept]"] + 0.5 * b["gamma[meanses]"]
     expected = expected + b["gamma[I(ses - meanses)]"] * np.array([-1.5, 0.5])
     np.testing.assert_allclose(by_hand["estimate"].astype(float), expected)
-    with pytest.raises(errors.UnknownColumnError, match=r"keeps I\(ses - meanses\) and not ses"):
+    with pytest.raises(
+        errors.UnknownColumnError, match=r"not keep ses alone.*x='I\(ses - meanses\)'"
+    ):
         quantities.curves(result, "ses")
     with pytest.raises(errors.UnknownColumnError, match="is made of meanses, and ses is not known"):
         quantities.curves(result, "meanses")
@@ -163,6 +165,24 @@ def test_a_factor_of_numbers() -> None:
     expected = b["gamma[Intercept]"] + np.array([0, b["gamma[C(code)[2]]"], b["gamma[C(code)[3]]"]])
     np.testing.assert_allclose(average["estimate"].astype(float), expected)
     assert list(average["code"]) == ["1", "2", "3"]
+
+
+def test_a_polynomial_takes_values_of_its_column() -> None:
+    result = bridge.fit(bridge.ModelSpec("y ~ poly(x, 2) + (1 | g)"), data(), "fake", seed=1)
+    for x in ("x", "poly(x, 2)"):
+        with pytest.raises(errors.UnknownColumnError, match=r"only what .*; give values, as x='x'"):
+            quantities.curves(result, x)
+    at = {"x": data()["x"].to_numpy()}
+    frame = quantities.curves(result, "x", at=at)
+    expected = bridge.predict(result, groups="average")["mean"].iloc[np.argsort(at["x"])]
+    np.testing.assert_allclose(frame["estimate"], expected)
+
+
+def test_a_predictor_is_not_called_as_a_column_of_the_frame() -> None:
+    rows = data().rename(columns={"x": "scale"})
+    result = bridge.fit(bridge.ModelSpec("y ~ scale + (1 | g)"), rows, "fake", seed=1)
+    with pytest.raises(errors.OptionError, match=r"predictor is called 'scale'.*rename"):
+        quantities.curves(result, "scale")
 
 
 # --- redrawn --------------------------------------------------------------------------------------
