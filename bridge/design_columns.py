@@ -23,6 +23,9 @@ from bridge.errors import (
 from bridge.spec import ModelSpec
 from bridge.transforms import States, evaluate, learn
 
+#: What they make of their columns is a factor, or several numbers, and is not given as one number.
+_MORE_THAN_A_NUMBER = frozenset({"C", "poly"})
+
 
 def check_columns(frame: pd.DataFrame, used: pd.DataFrame, spec: ModelSpec) -> None:
     """Refuse column names a result cannot hold, and data without a usable row."""
@@ -158,8 +161,8 @@ def columns_of(
     spec : ModelSpec
         The model.
     used : pandas.DataFrame
-        Rows without missing values, of the fit or others. A transform of groups whose columns are
-        not all there is read from a column named as it is written.
+        Rows without missing values, of the fit or others. A transform whose columns are not all
+        there is read from a column named as it is written.
     states : mapping
         From `learn_states` on the rows of the fit.
 
@@ -217,14 +220,15 @@ def _factor(column: pd.Series, levels: Sequence[str]) -> Factor:
 def read_by(node: formula.Node, there: Container[str]) -> list[str]:
     """Return the columns a node reads of a frame that has some columns.
 
-    They are those in its text; of a transform of groups one of whose columns is not there, the
-    column named as the transform is written, if there is one.
+    They are those in its text; of a transform one of whose columns is not there, the column named
+    as the transform is written, if there is one.
     """
     if isinstance(node, formula.Name):
         return [node.name]
-    if isinstance(node, formula.Call) and node.function in formula.WITH_GROUP:
+    if isinstance(node, formula.Call) and node.function not in _MORE_THAN_A_NUMBER:
         written, own = formula.text(node), formula.columns(node)
-        return [written] if written in there and any(n not in there for n in own) else own
+        if written in there and any(name not in there for name in own):
+            return [written]
     below = [name for child in formula.children(node) for name in read_by(child, there)]
     return list(dict.fromkeys(below))
 

@@ -93,9 +93,9 @@ def rows_of(result: Result, newdata: Any = None) -> NewRows:
         Of any engine, also a saved one.
     newdata : pandas.DataFrame, optional
         With the columns that the model reads but the outcome; the grouping column may be missing
-        where no transform needs it. A transform of groups, such as ``cvar(ses, school)``, may be
-        given as a column of that name where ``ses`` or ``school`` is missing. The rows of the fit
-        where it is left out.
+        where no transform needs it. A transform, such as ``cvar(ses, school)``, may be given as a
+        column of that name where ``ses`` or ``school`` is missing. The rows of the fit where it is
+        left out.
 
     Returns
     -------
@@ -147,7 +147,7 @@ def rows_at(result: Result, at: Mapping[str, Any]) -> pd.DataFrame:
         Any fit.
     at : mapping of str to value or sequence of values
         Of every column that the model reads but the outcome and the grouping, which may be
-        given. Where a transform of groups reads a column that is not, it is given as
+        given. Where a transform reads a column that is not, it is given as
         ``{"cvar(ses, school)": 0.2}``.
 
     Returns

@@ -9,18 +9,26 @@ something is first drawn, and its settings are left as they were.
 from bridge.plots.caterpillar import caterpillar
 from bridge.plots.distributions import histogram, qq
 from bridge.plots.forest import forest
+from bridge.plots.mean_lines import mean_lines
 from bridge.plots.mean_variance import mean_variance
+from bridge.plots.model_against_model import model_against_model
 from bridge.plots.prior_posterior import prior_posterior
+from bridge.plots.shrinkage import shrinkage
 from bridge.plots.study import study_bias, study_coverage, study_se_ratio
+from bridge.plots.variance_functions import variance_functions
 
 __all__ = [
     "caterpillar",
     "forest",
     "histogram",
+    "mean_lines",
     "mean_variance",
+    "model_against_model",
     "prior_posterior",
     "qq",
+    "shrinkage",
     "study_bias",
     "study_coverage",
     "study_se_ratio",
+    "variance_functions",
 ]

@@ -71,9 +71,7 @@ def forest(
     labels = list(dict.fromkeys(frame["label"]))
     look = _looks(labels)
     heights = [_PANEL + _ROW * len(labels) * part["parameter"].nunique() for part in panels]
-    several = isinstance(ax, list | tuple | np.ndarray)
-    given = None if ax is None else [*ax] if several else [ax]
-    with style.drawing_panels(given, (_WIDTH, _HEAD + sum(heights)), heights) as axes:
+    with style.drawing_panels(style.listed(ax), (_WIDTH, _HEAD + sum(heights)), heights) as axes:
         for own, part in zip(axes, panels, strict=True):
             _panel(own, part, labels, look)
         top = axes[0]

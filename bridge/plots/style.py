@@ -67,9 +67,12 @@ def drawing(ax: Axes | None, size: tuple[float, float]) -> Iterator[Axes]:
 
 @contextmanager
 def drawing_panels(
-    given: Sequence[Axes] | None, size: tuple[float, float], heights: Sequence[float]
+    given: Sequence[Axes] | None,
+    size: tuple[float, float],
+    heights: Sequence[float],
+    across: bool = False,
 ) -> Iterator[list[Axes]]:
-    """Give axes one below the other, as `drawing` gives one.
+    """Give axes one below the other, or side by side, as `drawing` gives one.
 
     Parameters
     ----------
@@ -78,7 +81,9 @@ def drawing_panels(
     size : (float, float)
         Width and height of that figure in inches.
     heights : sequence of float
-        The heights of the panels, relative to each other.
+        The heights of the panels (``across``: their widths), relative to each other.
+    across : bool
+        Whether the panels are side by side.
 
     Raises
     ------
@@ -95,12 +100,22 @@ def drawing_panels(
     with plt.rc_context(_RC):
         axes = list(given or ())
         if not axes:
+            shape = (1, len(heights)) if across else (len(heights), 1)
+            ratios = {"width_ratios" if across else "height_ratios": list(heights)}
             _, grid = plt.subplots(
-                len(heights), 1, figsize=size, layout="constrained", squeeze=False,
-                height_ratios=list(heights),
-            )  # fmt: skip
-            axes = list(grid[:, 0])
+                *shape, figsize=size, layout="constrained", squeeze=False, **ratios
+            )
+            axes = list(grid.ravel())
         yield [checked(ax) for ax in axes]
+
+
+def listed(ax: Any) -> list[Any] | None:
+    """Return what was given as ``ax``, one or several, as a list; None where there is nothing."""
+    import numpy as np
+
+    if ax is None:
+        return None
+    return list(np.ravel(ax)) if isinstance(ax, list | tuple | np.ndarray) else [ax]
 
 
 def checked(ax: Any) -> Axes:
@@ -142,6 +157,11 @@ def at_corner(ax: Axes, text: str, side: str) -> None:
         fontsize=SMALL,
         color=GREY if side == "left" else BLACK,
     )
+
+
+def minus(text: str) -> str:
+    """Return numbers with the minus sign of the axes."""
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def caption(result: Result, *more: str) -> str:

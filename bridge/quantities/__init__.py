@@ -7,6 +7,8 @@ the estimates and the empirical-Bayes effects, with standard errors by the delta
 """
 
 from bridge.quantities.contextual import contextual
+from bridge.quantities.curves import curves, redrawn_variances
+from bridge.quantities.effect_changes import effect_changes
 from bridge.quantities.effects import changes, group_changes, shrinkage
 from bridge.quantities.groups import groups
 from bridge.quantities.population import (
@@ -21,11 +23,14 @@ from bridge.quantities.residuals import residuals
 __all__ = [
     "changes",
     "contextual",
+    "curves",
+    "effect_changes",
     "group_changes",
     "group_mean_range",
     "groups",
     "level1_variance",
     "outcome_gap",
+    "redrawn_variances",
     "residuals",
     "shrinkage",
     "variance_partition",

@@ -233,6 +233,21 @@ def test_a_transform_of_groups_may_be_given_itself(saved: dict[str, Result]) -> 
     assert rows_of(saved["nested"], rows_at(saved["nested"], inner)).X[0, 3] == 2.0
 
 
+def test_any_transform_of_one_number_may_be_given_itself(saved: dict[str, Result]) -> None:
+    result = saved["rows"]
+    given = {"scale(x)": 1.5, "f": "b", "center(log(z))": 0.2, "I(x^2 / z)": 3.0}
+    given |= {"sqrt(z)": 1.2, "exp(x)": 7.0}
+    rows = rows_of(result, rows_at(result, given))
+    labels = [str(t) for t in result.idata["constant_data"]["mean_term"].values]
+    for label in ("scale(x)", "center(log(z))", "I(x^2 / z)"):
+        assert rows.X[0, labels.index(label)] == given[label]
+    assert rows.W.tolist() == [[1, 1.2, 7.0]]
+    # where what it is made of is there, that is read
+    whole = rows_at(result, {"x": 2.0, "z": 2.0, "f": "b"})
+    again = whole.assign(**given)
+    np.testing.assert_array_equal(rows_of(result, again).X, rows_of(result, whole).X)
+
+
 @pytest.mark.parametrize(
     ("at", "error", "words"),
     [

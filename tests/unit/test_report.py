@@ -106,7 +106,7 @@ def test_a_part_that_cannot_be_had_says_why() -> None:
     none = bridge.fit(bridge.ModelSpec("y ~ 1 + x"), data(), "agq")
     text = bridge.report(none)
     assert "no variance lies between groups" in text and "no group effects" in text
-    assert text.count("<img ") == 2  # parameters and residuals of rows
+    assert text.count("<img ") == 3  # parameters, residuals of rows, the mean over x
 
 
 def test_saved_results_and_the_command_line(tmp_path: Path) -> None:
