@@ -143,7 +143,7 @@ def redrawn_variances(
         raise OptionError(f"by is a column here, not {by!r}: groups are drawn anew.")
     average, _ = curve_frames(Curves(result, x, column, {} if at is None else at), False)
     middle = _table(result, average, of, "average", pd.NA).drop(columns=["group"])
-    log_ratio = _log_ratios(result, average, draws, seed)
+    log_ratio = _log_ratios(result, average, column, draws, seed)
     power = 0.5 if of == SD else 1.0
     found = pd.concat([middle] * draws, ignore_index=True)
     found.insert(0, "draw", np.repeat(np.arange(1, draws + 1), len(middle)))
@@ -192,17 +192,21 @@ def _table(result: Result, rows: pd.DataFrame, of: str, groups: str, label: Any)
     return found
 
 
-def _log_ratios(result: Result, rows: pd.DataFrame, draws: int, seed: int) -> np.ndarray:
+def _log_ratios(
+    result: Result, rows: pd.DataFrame, by: str | None, draws: int, seed: int
+) -> np.ndarray:
     """Return what drawn effects add to the log variance at rows, (draws, rows)."""
     A = rows_of(result, rows).A
     columns = [name for name in columns_of(result.level2_terms) if name in rows]
     v = [effect for effect in result.effects if effect.startswith(names.effect("v", ""))]
+    level = np.zeros(len(rows), dtype=int) if by is None else pd.factorize(rows[by])[0]
+    # T differs along a level with level-2 functions alone; the groups are the same along it
+    keys = [level, *(rows[name] for name in columns)]
     found = np.zeros((draws, len(rows)))
-    # T differs between rows with level-2 functions alone
-    for _, same in rows.groupby(columns or (lambda _: 0), sort=False):
+    for _, same in rows.groupby(keys, sort=False):
         places = same.index.to_numpy()
         T = result.level2(same[columns].iloc[0].to_dict()) if columns else result.covariance()
-        drawn = np.random.default_rng(seed).multivariate_normal(
+        drawn = np.random.default_rng([seed, level[places[0]]]).multivariate_normal(
             np.zeros(len(v)), T.loc[v, v].to_numpy(float), draws, method="eigh"
         )
         found[:, places] = drawn @ A[places].T

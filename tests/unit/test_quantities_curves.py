@@ -219,6 +219,15 @@ def test_where_the_model_lets_t_differ_so_do_the_functions() -> None:
         assert np.log(own / middle).std() == pytest.approx(np.sqrt(T), rel=0.05)
 
 
+def test_each_level_has_groups_of_its_own() -> None:
+    spec = bridge.ModelSpec("y ~ x + kind + (1 | g)", "~ 1 + (1 | g)")
+    frame = quantities.redrawn_variances(fitted("fake", spec), "x", 200, by="kind")
+    first = frame.groupby(["kind", "draw"])["estimate"].first().astype(float).unstack("kind")
+    assert np.abs(np.log(first).corr().to_numpy() - np.eye(3)).max() < 0.3
+    # a function is of one group all along
+    assert frame.groupby(["kind", "draw"])["estimate"].nunique().max() == 1
+
+
 # --- refused --------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
