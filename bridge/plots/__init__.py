@@ -7,9 +7,24 @@ something is first drawn, and its settings are left as they were.
 """
 
 from bridge.plots.caterpillar import caterpillar
+from bridge.plots.chains import autocorrelation, rank, trace
 from bridge.plots.distributions import histogram, qq
 from bridge.plots.forest import forest
 from bridge.plots.mean_variance import mean_variance
+from bridge.plots.pair import pair
 from bridge.plots.prior_posterior import prior_posterior
+from bridge.plots.uniform_quantiles import uniform_quantiles
 
-__all__ = ["caterpillar", "forest", "histogram", "mean_variance", "prior_posterior", "qq"]
+__all__ = [
+    "autocorrelation",
+    "caterpillar",
+    "forest",
+    "histogram",
+    "mean_variance",
+    "pair",
+    "prior_posterior",
+    "qq",
+    "rank",
+    "trace",
+    "uniform_quantiles",
+]
