@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from bridge.engines.registry import ENGINES, able
 from bridge.errors import NotAvailable, OptionError, suggest
 from bridge.plots import style
 from bridge.result import Result
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _POSTERIOR = "posterior"
 #: A line above a small panel holds about so many letters.
@@ -110,11 +114,11 @@ def sampled(result: Result, parameters: Sequence[str] | str | None) -> list[Para
         variable, place = places[name]
         array = posterior[variable]
         unit = scale.get(name, array.attrs.get("scale", ""))
-        found.append(Parameter(name, str(unit), array.values[(..., *place)]))
+        found.append(Parameter(name, str(unit), array[:, :, *place].values))
     return found
 
 
-def _elements(array) -> Iterable[tuple[tuple[int, ...], tuple[str, ...]]]:  # type: ignore[no-untyped-def]
+def _elements(array: xr.DataArray) -> Iterable[tuple[tuple[int, ...], tuple[str, ...]]]:
     """Return place and labels of every element along the dims after chain and draw."""
     dims = array.dims[2:]
     places = product(*(range(array.sizes[dim]) for dim in dims))
@@ -125,8 +129,8 @@ def _elements(array) -> Iterable[tuple[tuple[int, ...], tuple[str, ...]]]:  # ty
 def diverging(result: Result) -> np.ndarray:
     """Return (chain, draw) which draws ended a trajectory that diverged; all False if unknown."""
     groups = arviz_compat.groups_of(result.idata)
-    posterior, stats = groups[_POSTERIOR], groups.get("sample_stats", {})
-    if "diverging" not in stats:
+    posterior, stats = groups[_POSTERIOR], groups.get("sample_stats")
+    if stats is None or "diverging" not in stats:
         return np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]), dtype=bool)
     return np.asarray(stats["diverging"].transpose("chain", "draw").values, dtype=bool)
 

@@ -108,10 +108,7 @@ def drawing_panels(
 
 @contextmanager
 def drawing_grid(
-    given: Sequence[Axes] | None,
-    places: Sequence[tuple[int, int]],
-    panel: tuple[float, float],
-    share: bool = False,
+    given: Sequence[Axes] | None, places: Sequence[tuple[int, int]], panel: tuple[float, float]
 ) -> Iterator[list[Axes]]:
     """Give axes in rows and columns, as `drawing` gives one.
 
@@ -123,8 +120,6 @@ def drawing_grid(
         Row and column of every panel, each from 0.
     panel : (float, float)
         Width and height of one panel of that figure in inches.
-    share : bool
-        Whether all panels of that figure have the same axes.
 
     Raises
     ------
@@ -140,8 +135,7 @@ def drawing_grid(
             rows, columns = (max(edge) + 1 for edge in zip(*places, strict=True))
             size = (columns * panel[0] + _SIDE, rows * panel[1] + _HEAD)
             figure, grid = plt.subplots(
-                rows, columns, figsize=size, layout="constrained", squeeze=False,
-                sharex=share, sharey=share,
+                rows, columns, figsize=size, layout="constrained", squeeze=False
             )  # fmt: skip
             axes = [grid[place] for place in places]
             for unused in set(grid.flat) - set(axes):
@@ -264,6 +258,6 @@ def whole(name: str, value: Any, low: int, high: int) -> int:
     OptionError
         Where it is not from ``low`` to ``high``.
     """
-    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= int(value) <= high:
         raise OptionError(f"{name} is a whole number from {low} to {high}, not {value!r}.")
     return int(value)

@@ -13,7 +13,6 @@ import pytest
 from matplotlib import pyplot as plt
 from scipy import stats
 
-import bridge
 from bridge import arviz_compat, errors, plots
 from bridge.plots.parameters import sampled
 from bridge.result import Result
