@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _DPI = 110
 _SIZE = (7.5, 4.6)
+#: How many parameters have their chains drawn.
+_WORST = 3
 
 
 def pictures(results: Sequence[Result], shown: Result) -> list[dict[str, str]]:
@@ -39,16 +41,45 @@ def pictures(results: Sequence[Result], shown: Result) -> list[dict[str, str]]:
             for effect in shown.effects
         ),
     ]
-    return [_forest(results), *(_picture(title, draw) for title, draw in wanted)]
+    return [
+        _panels("Every parameter, with its 95% interval", lambda: plots.forest(results)),
+        *(_picture(title, draw) for title, draw in wanted),
+        *_chains(shown),
+    ]
 
 
-def _forest(results: Sequence[Result]) -> dict[str, str]:
-    title = "Every parameter, with its 95% interval"
+def _chains(shown: Result) -> list[dict[str, str]]:
+    """Return the pictures of the chains, of a posterior, of the parameters that mix worst."""
+    if shown.method != "posterior":
+        return []
+    worst = worst_mixing(shown)
+    return [
+        _panels("Draws of the parameters that mix worst", lambda: plots.trace(shown, worst)),
+        _panels("Ranks of these draws, by chain", lambda: plots.rank(shown, worst)),
+    ]
+
+
+def worst_mixing(result: Result) -> list[str]:
+    """Return the parameters of a posterior with the fewest effective draws (bulk), up to three.
+
+    Those whose draws do not move, which have no number of effective draws, come first.
+    """
+    table = result.estimates.sort_values("ess_bulk", kind="stable", na_position="first")
+    return [str(name) for name in table["parameter"].head(_WORST)]
+
+
+def _panels(title: str, draw: Callable[[], list[Axes]]) -> dict[str, str]:
+    """Return a picture that makes its own figure."""
+    from matplotlib import pyplot as plt
+
     try:
-        panels = plots.forest(results)
+        figure = draw()[0].get_figure(root=True)
     except RequestError as error:
         return {"title": title, "image": "", "why": str(error)}
-    return {"title": title, "image": _as_text(panels[0].figure), "why": ""}
+    try:
+        return {"title": title, "image": _as_text(figure), "why": ""}
+    finally:
+        plt.close(figure)
 
 
 def _picture(title: str, draw: Callable[[Axes], Any]) -> dict[str, str]:

@@ -70,7 +70,7 @@ def trace(
         handles = _handles(axes[1], several[0], divergent)
         axes[1].legend(handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0),
                        ncols=len(handles), borderaxespad=0.1, **_LEGEND)  # fmt: skip
-        style.head(axes, "Traces", chains_caption(result, divergent), own=ax is None)
+        style.head(axes, "Traces", chains_caption(result, divergent))
     return axes
 
 
@@ -113,7 +113,7 @@ def rank(
         for parameter, own in zip(several, axes, strict=True):
             _ranks(own, parameter)
         told = chains_caption(result, divergent, "dashed: equal counts")
-        style.head(axes, "Ranks of draws", told, own=ax is None)
+        style.head(axes, "Ranks of draws", told)
     return axes
 
 
@@ -168,7 +168,7 @@ def autocorrelation(
         else:
             axes[0].legend(handles=handles, loc="center right", **_LEGEND)
         told = chains_caption(result, divergent, "band: 95% of independent draws")
-        style.head(axes, "Autocorrelation", told, own=ax is None)
+        style.head(axes, "Autocorrelation", told)
     return axes
 
 

@@ -78,7 +78,7 @@ def pair(
                 _scatter(own, several[column], several[row], divergent)
             _labels(own, several, row, column)
         told = chains_caption(result, divergent, *["crosses: divergences"] * bool(divergent.any()))
-        style.head(axes, "Pairs of parameters", told, own=ax is None)
+        style.head(axes, "Pairs of parameters", told)
     return axes
 
 

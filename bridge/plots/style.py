@@ -185,8 +185,10 @@ def words(ax: Axes, title: str, caption: str, x: str, y: str) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def head(axes: Sequence[Axes], title: str, caption: str, own: bool) -> None:
+def head(axes: Sequence[Axes], title: str, caption: str) -> None:
     """Write the title and the caption of several panels.
+
+    They stand above all of a figure that is of these panels alone, else above the first panel.
 
     Parameters
     ----------
@@ -194,13 +196,10 @@ def head(axes: Sequence[Axes], title: str, caption: str, own: bool) -> None:
         The panels, the upper left one first.
     title, caption : str
         As for `words`.
-    own : bool
-        Whether the figure is of this picture alone; they stand above all of it then, else above
-        the first panel.
     """
     look = {"fontsize": SMALL, "color": GREY, "ha": "left", "va": "bottom"}
-    if own:
-        figure = axes[0].get_figure(root=True)
+    figure = axes[0].get_figure(root=True)
+    if set(figure.axes) == set(axes):
         above = figure.suptitle(f"{title}\n", x=0.012, ha="left", fontsize=LARGE)
         line = axes[0].annotate(caption, (0.0, 0.15), xycoords=above, **look)
     else:
@@ -208,7 +207,7 @@ def head(axes: Sequence[Axes], title: str, caption: str, own: bool) -> None:
             f"{title}. {caption}", (0.0, 1.0), xycoords="axes fraction",
             xytext=(0.0, TITLE_PAD), textcoords="offset points", **look,
         )  # fmt: skip
-    line.set_in_layout(not own and len(axes) == 1)
+    line.set_in_layout(False)  # wider than the first panel, which it must not widen
 
 
 def legend_below(axes: Sequence[Axes], handles: Sequence[Any]) -> None:
@@ -220,6 +219,7 @@ def legend_below(axes: Sequence[Axes], handles: Sequence[Any]) -> None:
 def panel_words(ax: Axes, title: str, x: str, y: str) -> None:
     """Write what stands around one of several panels, in small type."""
     ax.set_title(title, loc="left", fontsize=SMALL, pad=3.0)
+    ax.tick_params(labelsize=SMALL)
     ax.set_xlabel(x, fontsize=SMALL, labelpad=1.5)
     ax.set_ylabel(y, fontsize=SMALL, labelpad=1.5)
     ax.spines[["top", "right"]].set_visible(False)

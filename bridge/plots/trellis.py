@@ -154,4 +154,4 @@ def _around(axes: Sequence[Axes], found: Panels, rows: Rows, x: str, wide: int |
                 ax.set_xlabel(x, fontsize=style.SMALL, labelpad=1.5)
         figure.supylabel(f"{rows.spec.outcome} (outcome)", fontsize=style.NORMAL)
         style.legend_below(axes, handles)
-    style.head(axes, f"Rows of each {rows.spec.group}", told, own=wide is not None)
+    style.head(axes, f"Rows of each {rows.spec.group}", told)

@@ -73,7 +73,7 @@ def uniform_quantiles(
             _variable(own, name, frame[name])
         missing = int(frame[names].isna().any(axis=1).sum())
         told = f"{len(frame):,} rows, {missing or 'none'} with a missing value; dashed: mean"
-        style.head(axes, "Uniform quantile plots", told, own=ax is None)
+        style.head(axes, "Uniform quantile plots", told)
     return axes
 
 
