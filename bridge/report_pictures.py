@@ -5,17 +5,15 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from bridge import plots
 from bridge.errors import RequestError
 from bridge.result import Result
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 _DPI = 110
-_SIZE = (7.5, 4.6)
 #: How many parameters have their chains drawn.
 _WORST = 3
 
@@ -30,32 +28,30 @@ def pictures(results: Sequence[Result], shown: Result) -> list[dict[str, str]]:
     shown : Result
         The one whose groups are drawn.
     """
-    wanted: list[tuple[str, Callable[[Any], Any]]] = [
-        ("Group means, in order", lambda ax: plots.caterpillar(shown, of="mean", ax=ax)),
-        ("Group variances, in order", lambda ax: plots.caterpillar(shown, of="variance", ax=ax)),
-        ("Intraclass correlations", lambda ax: plots.caterpillar(shown, of="ICC", ax=ax)),
-        ("Group means against group variances", lambda ax: plots.mean_variance(shown, ax=ax)),
-        ("Standardised residuals of rows", lambda ax: plots.qq(shown, ax=ax)),
+    wanted: list[tuple[str, Callable[[], Any]]] = [
+        ("Every parameter, with its 95% interval", lambda: plots.forest(results)),
+        ("Group means, in order", lambda: plots.caterpillar(shown, of="mean")),
+        ("Group variances, in order", lambda: plots.caterpillar(shown, of="variance")),
+        ("Intraclass correlations", lambda: plots.caterpillar(shown, of="ICC")),
+        ("Group means against group variances", lambda: plots.mean_variance(shown)),
+        ("Standardised residuals of rows", lambda: plots.qq(shown)),
         *(
-            (f"Group effects, {effect}", lambda ax, e=effect: plots.qq(shown, of=e, ax=ax))
+            (f"Group effects, {effect}", lambda e=effect: plots.qq(shown, of=e))
             for effect in shown.effects
         ),
-    ]
-    return [
-        _panels("Every parameter, with its 95% interval", lambda: plots.forest(results)),
-        *(_picture(title, draw) for title, draw in wanted),
         *_chains(shown),
     ]
+    return [_picture(title, draw) for title, draw in wanted]
 
 
-def _chains(shown: Result) -> list[dict[str, str]]:
+def _chains(shown: Result) -> list[tuple[str, Callable[[], Any]]]:
     """Return the pictures of the chains, of a posterior, of the parameters that mix worst."""
     if shown.method != "posterior":
         return []
     worst = worst_mixing(shown)
     return [
-        _panels("Draws of the parameters that mix worst", lambda: plots.trace(shown, worst)),
-        _panels("Ranks of these draws, by chain", lambda: plots.rank(shown, worst)),
+        ("Draws of the parameters that mix worst", lambda: plots.trace(shown, worst)),
+        ("Ranks of these draws, by chain", lambda: plots.rank(shown, worst)),
     ]
 
 
@@ -68,31 +64,18 @@ def worst_mixing(result: Result) -> list[str]:
     return [str(name) for name in table["parameter"].head(_WORST)]
 
 
-def _panels(title: str, draw: Callable[[], list[Axes]]) -> dict[str, str]:
-    """Return a picture that makes its own figure."""
+def _picture(title: str, draw: Callable[[], Any]) -> dict[str, str]:
+    """Return one picture, which makes its own figure."""
     from matplotlib import pyplot as plt
 
     try:
-        figure = draw()[0].get_figure(root=True)
+        figure = np.ravel(draw())[0].get_figure(root=True)
     except RequestError as error:
         return {"title": title, "image": "", "why": str(error)}
     try:
         return {"title": title, "image": _as_text(figure), "why": ""}
     finally:
         plt.close(figure)
-
-
-def _picture(title: str, draw: Callable[[Axes], Any]) -> dict[str, str]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=_SIZE, layout="constrained")
-    FigureCanvasAgg(figure)
-    try:
-        draw(figure.subplots())
-    except RequestError as error:
-        return {"title": title, "image": "", "why": str(error)}
-    return {"title": title, "image": _as_text(figure), "why": ""}
 
 
 def _as_text(figure: Any) -> str:

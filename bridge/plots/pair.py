@@ -67,7 +67,7 @@ def pair(
     if not 2 <= k <= _MOST:
         raise OptionError(
             f"A picture of pairs takes 2 to {_MOST} parameters, not {k}; choose them by "
-            f"parameters=[…] of: {', '.join(p.name for p in several)}."
+            f"parameters=[…] of: {', '.join(result.estimates['parameter'])}."
         )
     places = [(row, column) for row in range(k) for column in range(row + 1)]
     with style.drawing_grid(style.as_list(ax), places, _PANEL) as axes:

@@ -11,7 +11,7 @@ import numpy as np
 
 from bridge import arviz_compat, names
 from bridge.engines.registry import ENGINES, able
-from bridge.errors import NotAvailable, OptionError, suggest
+from bridge.errors import NotAvailable, OptionError, RequestError, suggest
 from bridge.plots import style
 from bridge.result import Result
 
@@ -90,11 +90,18 @@ def sampled(result: Result, parameters: Sequence[str] | str | None) -> list[Para
 
     Raises
     ------
+    RequestError
+        Where it is no result.
     NotAvailable
-        Where the result has no draws; engines that have are named.
+        Where it has no draws; engines that have are named.
     OptionError
         Where a name is unknown.
     """
+    if not isinstance(result, Result):
+        raise RequestError(
+            f"This picture is of one result, and not of {type(result).__name__}; bridge.fit or "
+            "bridge.load gives one."
+        )
     if result.method != _POSTERIOR:
         raise NotAvailable(
             f"{result.engine} gives estimates and no draws, which this picture is of; engines that "

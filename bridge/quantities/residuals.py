@@ -12,6 +12,9 @@ from bridge.errors import NotAvailable, OptionError
 from bridge.pointwise import predictors
 from bridge.result import Result
 
+#: Of a posterior, the share of a variance within which two estimates of it count as equal.
+_NOISE = 0.05
+
 
 def residuals(result: Result, level: int = 1) -> pd.DataFrame:
     """Return residuals of rows (level 1) or of groups (level 2), raw and standardised.
@@ -31,7 +34,8 @@ def residuals(result: Result, level: int = 1) -> pd.DataFrame:
         for each group and effect, as in `group_effects`: group, effect, scale, estimate, se,
         variance (of the effect in the population, scale squared), standardised (in SDs); ``<NA>``
         where the engine does not say how well an effect is known, where that is no better than the
-        population says, and where Student-t effects have no variance (nu of 2 or less).
+        population says (of a posterior by less than 5% of the variance, which the Monte Carlo error
+        of both can make), and where Student-t effects have no variance (nu of 2 or less).
 
     Raises
     ------
@@ -90,8 +94,9 @@ def _of_groups(result: Result) -> pd.DataFrame:
     population = _population(result, design_of(result))
     estimate, se = _effects(result, "estimate"), _effects(result, "se")
     shrunk = population - se**2
+    least = (_NOISE if result.method == "posterior" else 0.0) * population
     with np.errstate(invalid="ignore", divide="ignore"):
-        standardised = np.where(shrunk > 0, estimate / np.sqrt(shrunk), np.nan)
+        standardised = np.where(shrunk > least, estimate / np.sqrt(shrunk), np.nan)
     found = result.group_effects[["group", "effect", "scale", "estimate", "se"]].copy()
     place = (
         found["effect"].map({effect: k for k, effect in enumerate(result.effects)}).to_numpy(int)

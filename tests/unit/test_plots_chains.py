@@ -160,6 +160,8 @@ def test_bad_requests(draw) -> None:
 def test_what_cannot_be_drawn() -> None:
     with pytest.raises(errors.OptionError, match="takes 2 to 20 parameters, not 1"):
         plots.pair(fitted("fake"), ["gamma[x]"])
+    with pytest.raises(errors.RequestError, match="of one result, and not of str"):
+        plots.trace("bayes.nc")
     with pytest.raises(errors.OptionError, match="lags is a whole number from 1 to 199, not 500"):
         plots.autocorrelation(fitted("fake"), lags=500)
 
