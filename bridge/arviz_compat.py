@@ -161,6 +161,48 @@ def sd_error(draws: np.ndarray) -> float:
     return float(np.asarray(found).item())
 
 
+def autocorrelation(draws: np.ndarray) -> np.ndarray:
+    """Return the autocorrelation of every chain.
+
+    Parameters
+    ----------
+    draws : (chain, draw) array
+
+    Returns
+    -------
+    (chain, draw) array
+        By lag from 0; NaN for a chain without spread.
+    """
+    if has_inference_data():
+        with _plain_arviz() as arviz:
+            found = arviz.autocorr(draws, axis=1)
+    else:
+        from arviz_stats.base import array_stats
+
+        with np.errstate(invalid="ignore"):
+            found = array_stats.autocorr(draws, axis=1)
+    flat = np.ptp(draws, axis=1) == 0
+    return np.where(flat[:, None], np.nan, np.asarray(found))
+
+
+def density(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a grid over draws and ArviZ's kernel estimate of their density there, 512 each.
+
+    Parameters
+    ----------
+    draws : (S,) array
+        Finite, and not all equal.
+    """
+    if has_inference_data():
+        with _plain_arviz() as arviz:
+            grid, found = arviz.kde(draws)
+    else:
+        from arviz_stats.base import array_stats
+
+        grid, found, _ = array_stats.kde(draws)
+    return np.asarray(grid), np.asarray(found)
+
+
 def relative_efficiency(posterior: xr.Dataset) -> float:
     """Return the effective draws over the draws, averaged over all elements of a posterior.
 

@@ -132,7 +132,7 @@ class GroupWald:
 
 def average(fits: GroupFits, by: str | None) -> GroupAverages:
     """Average coefficients over groups; see `GroupFits.average`."""
-    level_of, levels, missing = _levels(fits, by)
+    level_of, levels, missing = levels_of(fits, by)
     fitted = np.array([fit.found for fit in fits.fits])
     rows, blocks = [], list[np.ndarray]()
     for number, level in enumerate(levels):
@@ -175,8 +175,30 @@ def _stacked(blocks: list[np.ndarray], size: int) -> np.ndarray:
     return whole
 
 
-def _levels(fits: GroupFits, by: str | None) -> tuple[np.ndarray, tuple[str, ...], list[str]]:
-    """Return the level of each group (-1 where it has none), the levels, and what is missing."""
+def levels_of(fits: GroupFits, by: str | None) -> tuple[np.ndarray, tuple[str, ...], list[str]]:
+    """Return which level of a column the groups have.
+
+    Parameters
+    ----------
+    fits : GroupFits
+        The groups.
+    by : str or None
+        A column that is constant within groups; None is one level for all.
+
+    Returns
+    -------
+    level : (J,) array of int
+        The level of each group, -1 where it has none.
+    levels : tuple of str
+        The levels as text.
+    missing : list of str
+        A clause for each group without one.
+
+    Raises
+    ------
+    DataError
+        Where there is no such column, or it varies within a group.
+    """
     size = len(fits.labels)
     if by is None:
         return np.zeros(size, dtype=int), (_EVERYTHING,), []

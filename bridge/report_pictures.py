@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,13 +16,11 @@ from bridge.design_of import design_of
 from bridge.errors import RequestError
 from bridge.result import Result
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 _DPI = 110
 #: As many as cannot be told from all of them, at a third of the size.
 _COLOURS = 64
-_SIZE = (7.5, 4.6)
+#: How many parameters have their chains drawn.
+_WORST = 3
 
 
 def pictures(results: Sequence[Result], shown: Result) -> list[dict[str, str]]:
@@ -35,37 +33,39 @@ def pictures(results: Sequence[Result], shown: Result) -> list[dict[str, str]]:
     shown : Result
         The one whose groups are drawn.
     """
-    wanted: list[tuple[str, Callable[[Any], Any]]] = [
-        ("Group means, in order", lambda ax: plots.caterpillar(shown, of="mean", ax=ax)),
-        ("Group variances, in order", lambda ax: plots.caterpillar(shown, of="variance", ax=ax)),
-        ("Intraclass correlations", lambda ax: plots.caterpillar(shown, of="ICC", ax=ax)),
-        ("Group means against group variances", lambda ax: plots.mean_variance(shown, ax=ax)),
-        ("Standardised residuals of rows", lambda ax: plots.qq(shown, ax=ax)),
+    wanted: list[tuple[str, Callable[[], Any]]] = [
+        ("Every parameter, with its 95% interval", lambda: plots.forest(results)),
+        ("Group means, in order", lambda: plots.caterpillar(shown, of="mean")),
+        ("Group variances, in order", lambda: plots.caterpillar(shown, of="variance")),
+        ("Intraclass correlations", lambda: plots.caterpillar(shown, of="ICC")),
+        ("Group means against group variances", lambda: plots.mean_variance(shown)),
+        ("Standardised residuals of rows", lambda: plots.qq(shown)),
         *(
-            (f"Group effects, {effect}", lambda ax, e=effect: plots.qq(shown, of=e, ax=ax))
+            (f"Group effects, {effect}", lambda e=effect: plots.qq(shown, of=e))
             for effect in shown.effects
         ),
         *_of_slopes(shown),
+        *_chains(shown),
     ]
-    return [_forest(results), *(_picture(title, draw) for title, draw in wanted)]
+    return [_picture(title, draw) for title, draw in wanted]
 
 
-def _of_slopes(shown: Result) -> list[tuple[str, Callable[[Any], Any]]]:
+def _of_slopes(shown: Result) -> list[tuple[str, Callable[[], Any]]]:
     """Return what is drawn of predictors that have a slope."""
-    found: list[tuple[str, Callable[[Any], Any]]] = []
+    found: list[tuple[str, Callable[[], Any]]] = []
     mean, variance = (_first_slope(shown, letter) for letter in "uv")
     if mean is not None:
         by = _by(shown, "u")
         title = f"Means over {mean}"
-        found.append((title, lambda ax: plots.mean_lines(shown, mean, by=by, ax=ax)))
+        found.append((title, lambda: plots.mean_lines(shown, mean, by=by)))
     if variance is not None:
         own = _by(shown, "v")
         title = f"Level-1 variance over {variance}"
         draw = plots.variance_functions
-        found.append((title, lambda ax: draw(shown, variance, by=own, ax=ax)))
+        found.append((title, lambda: draw(shown, variance, by=own)))
     if sum(effect.startswith(names.effect("u", "")) for effect in shown.effects) > 1:
         title = "Coefficients of groups, own and shrunk"
-        found.append((title, lambda ax: plots.shrinkage(shown, "coefficients", ax=ax)))
+        found.append((title, lambda: plots.shrinkage(shown, "coefficients")))
     return found
 
 
@@ -90,26 +90,38 @@ def _first_slope(shown: Result, letter: str) -> str | None:
     return None
 
 
-def _forest(results: Sequence[Result]) -> dict[str, str]:
-    title = "Every parameter, with its 95% interval"
+def _chains(shown: Result) -> list[tuple[str, Callable[[], Any]]]:
+    """Return the pictures of the chains, of a posterior, of the parameters that mix worst."""
+    if shown.method != "posterior":
+        return []
+    worst = worst_mixing(shown)
+    return [
+        ("Draws of the parameters that mix worst", lambda: plots.trace(shown, worst)),
+        ("Ranks of these draws, by chain", lambda: plots.rank(shown, worst)),
+    ]
+
+
+def worst_mixing(result: Result) -> list[str]:
+    """Return the parameters of a posterior with the fewest effective draws (bulk), up to three.
+
+    Those whose draws do not move, which have no number of effective draws, come first.
+    """
+    table = result.estimates.sort_values("ess_bulk", kind="stable", na_position="first")
+    return [str(name) for name in table["parameter"].head(_WORST)]
+
+
+def _picture(title: str, draw: Callable[[], Any]) -> dict[str, str]:
+    """Return one picture, which makes its own figure."""
+    from matplotlib import pyplot as plt
+
     try:
-        panels = plots.forest(results)
+        figure = np.ravel(draw())[0].get_figure(root=True)
     except RequestError as error:
         return {"title": title, "image": "", "why": str(error)}
-    return {"title": title, "image": _as_text(panels[0].figure), "why": ""}
-
-
-def _picture(title: str, draw: Callable[[Axes], Any]) -> dict[str, str]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=_SIZE, layout="constrained")
-    FigureCanvasAgg(figure)
     try:
-        draw(figure.subplots())
-    except RequestError as error:
-        return {"title": title, "image": "", "why": str(error)}
-    return {"title": title, "image": _as_text(figure), "why": ""}
+        return {"title": title, "image": _as_text(figure), "why": ""}
+    finally:
+        plt.close(figure)
 
 
 def _as_text(figure: Any) -> str:

@@ -53,7 +53,7 @@ def estimate_rows(table: pd.DataFrame, labels: Sequence[str]) -> Rows:
 
 def own_estimates(result: Result) -> Rows:
     """Return the estimates of one fit, with intervals."""
-    rows = [["parameter", "scale", "estimate", "SE or posterior SD", "2.5%", "97.5%"]]
+    rows = [["parameter", "scale", "estimate", _spread(result), "2.5%", "97.5%"]]
     for _, row in result.estimates.iterrows():
         numbers = [digits(row[name]) for name in ("estimate", "se", "lower", "upper")]
         rows.append([str(row["parameter"]), str(row["scale"]), *numbers])
@@ -135,11 +135,18 @@ _TABLES: tuple[tuple[str, Callable[[Result], pd.DataFrame]], ...] = (
 
 def quantity_tables(result: Result) -> list[dict[str, object]]:
     """Return every table of quantities of one fit, or why it cannot be had."""
-    found = [_table(title, partial(function, result), _plain) for title, function in _TABLES]
+    spread = _spread(result)
+    plain, ends = partial(_plain, spread=spread), partial(_ends, spread=spread)
+    found = [_table(title, partial(function, result), plain) for title, function in _TABLES]
     for quantity in ("mean", "variance"):
         title = f"Groups with the largest and the smallest {quantity}"
-        found.append(_table(title, partial(quantities.groups, result, of=quantity), _ends))
+        found.append(_table(title, partial(quantities.groups, result, of=quantity), ends))
     return found
+
+
+def _spread(result: Result) -> str:
+    """Return what the error beside an estimate is."""
+    return "posterior SD" if result.method == "posterior" else "SE"
 
 
 def _table(
@@ -157,21 +164,23 @@ def _table(
 _NUMBERS = ("estimate", "se", "lower", "upper")
 
 
-def _plain(frame: pd.DataFrame) -> tuple[Rows, int]:
+def _plain(frame: pd.DataFrame, spread: str) -> tuple[Rows, int]:
     words = [name for name in frame.columns if name not in (*_NUMBERS, "method", "note")]
     if "note" in frame and frame["note"].any():
         words.append("note")
-    rows = [[*words, "estimate", "SE or posterior SD", "2.5%", "97.5%"]]
+    rows = [[*words, "estimate", spread, "2.5%", "97.5%"]]
     for _, row in frame.iterrows():
         rows.append([*(str(row[w]) for w in words), *(digits(row[n]) for n in _NUMBERS)])
     return rows, len(words)
 
 
-def _ends(frame: pd.DataFrame) -> tuple[Rows, int]:
+def _ends(frame: pd.DataFrame, spread: str) -> tuple[Rows, int]:
+    """Return the first and the last groups; a row of one cell says how many are between."""
     ordered = frame.sort_values("estimate", ascending=False)
-    if len(ordered) > 2 * _SHOWN:
+    between = len(ordered) - 2 * _SHOWN
+    if between > 0:
         ordered = pd.concat([ordered.head(_SHOWN), ordered.tail(_SHOWN)])
-    rows = [["group", "scale", "n", "estimate", "SE or posterior SD", "2.5%", "97.5%", "rank",
+    rows = [["group", "scale", "n", "estimate", spread, "2.5%", "97.5%", "rank",
              "rank, 95%", "differs from the average group"]]  # fmt: skip
     for _, row in ordered.iterrows():
         ranks = [row[name] for name in ("rank", "rank_lower", "rank_upper")]
@@ -183,4 +192,6 @@ def _ends(frame: pd.DataFrame) -> tuple[Rows, int]:
              f"{ranks[1]:.0f} to {ranks[2]:.0f}" if known else "<NA>",
              "<NA>" if pd.isna(row["differs"]) else ("yes" if row["differs"] else "no")]
         )  # fmt: skip
+    if between > 0:
+        rows.insert(1 + _SHOWN, [f"… {between:,} more between"])
     return rows, 2

@@ -10,8 +10,9 @@ import pandas as pd
 
 from bridge.comparison import Comparison, labels_of, make_comparison
 from bridge.engines.harmonise import Z95
-from bridge.errors import OptionError, suggest
+from bridge.errors import OptionError
 from bridge.plots import style
+from bridge.plots.parameters import chosen
 from bridge.result import Result
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def forest(
     labels = list(dict.fromkeys(frame["label"]))
     look = _looks(labels)
     heights = [_PANEL + _ROW * len(labels) * part["parameter"].nunique() for part in panels]
-    with style.drawing_panels(style.listed(ax), (_WIDTH, _HEAD + sum(heights)), heights) as axes:
+    with style.drawing_panels(style.as_list(ax), (_WIDTH, _HEAD + sum(heights)), heights) as axes:
         for own, part in zip(axes, panels, strict=True):
             _panel(own, part, labels, look)
         top = axes[0]
@@ -131,13 +132,7 @@ def _by_errors(row: pd.DataFrame, label: str) -> pd.DataFrame:
 
 
 def _chosen(frame: pd.DataFrame, parameters: Sequence[str] | None) -> pd.DataFrame:
-    known = list(dict.fromkeys(frame["parameter"]))
-    wanted = known if parameters is None else list(parameters)
-    for parameter in wanted:
-        if parameter not in known:
-            raise OptionError(f"There is no parameter '{parameter}'.{suggest(parameter, known)}")
-    if not wanted:
-        raise OptionError("parameters is empty; name one, or leave it out for all of them.")
+    wanted = chosen(parameters, list(dict.fromkeys(frame["parameter"])))
     return frame[frame["parameter"].isin(wanted)]
 
 

@@ -78,7 +78,7 @@ def shrinkage(
     seen = checked_groups(result, highlight)
     found = shrunk(result, seen)
     pair = _pair(found, plane, effects)
-    given = style.listed(ax)
+    given = style.as_list(ax)
     if plane == COEFFICIENTS:
         draw, size, count = panels.coefficients, _PLANE, 1
     elif len(pair) == 2:

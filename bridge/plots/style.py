@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from bridge.errors import OptionError
 from bridge.result import Result
@@ -39,6 +42,10 @@ _RC: dict[str, Any] = {
     "axes.axisbelow": True,
 }
 TITLE_PAD, _CAPTION_PAD = 18.0, 5.0
+#: Of a figure of several panels, in inches: what it has beside and above them.
+_SIDE, _HEAD = 0.4, 0.7
+#: One after the other for chains, beside the colours of SERIES.
+DASHES = ("-", "--", "-.", ":")
 
 
 @contextmanager
@@ -92,11 +99,7 @@ def drawing_panels(
     """
     import matplotlib.pyplot as plt
 
-    if given is not None and len(given) != len(heights):
-        raise OptionError(
-            f"This picture has {len(heights)} panel(s), and ax holds {len(given)}; give as many "
-            "axes, or leave ax out."
-        )
+    _check_enough(given, len(heights))
     with plt.rc_context(_RC):
         axes = list(given or ())
         if not axes:
@@ -109,13 +112,57 @@ def drawing_panels(
         yield [checked(ax) for ax in axes]
 
 
-def listed(ax: Any) -> list[Any] | None:
-    """Return what was given as ``ax``, one or several, as a list; None where there is nothing."""
-    import numpy as np
+@contextmanager
+def drawing_grid(
+    given: Sequence[Axes] | None, places: Sequence[tuple[int, int]], panel: tuple[float, float]
+) -> Iterator[list[Axes]]:
+    """Give axes in rows and columns, as `drawing` gives one.
 
+    Parameters
+    ----------
+    given : sequence of matplotlib.axes.Axes or None
+        The caller's axes, one a place; None makes a figure.
+    places : sequence of (int, int)
+        Row and column of every panel, each from 0.
+    panel : (float, float)
+        Width and height of one panel of that figure in inches.
+
+    Raises
+    ------
+    OptionError
+        Where there are not as many axes as places.
+    """
+    import matplotlib.pyplot as plt
+
+    _check_enough(given, len(places))
+    with plt.rc_context(_RC):
+        axes = list(given or ())
+        if not axes:
+            rows, columns = (max(edge) + 1 for edge in zip(*places, strict=True))
+            size = (columns * panel[0] + _SIDE, rows * panel[1] + _HEAD)
+            figure, grid = plt.subplots(
+                rows, columns, figsize=size, layout="constrained", squeeze=False
+            )  # fmt: skip
+            axes = [grid[place] for place in places]
+            for unused in set(grid.flat) - set(axes):
+                unused.remove()
+            figure.get_layout_engine().set(wspace=0.03, hspace=0.03)
+        yield [checked(ax) for ax in axes]
+
+
+def as_list(ax: Any) -> list[Any] | None:
+    """Return what was given as ``ax`` as a list of axes; None stays None."""
     if ax is None:
         return None
-    return list(np.ravel(ax)) if isinstance(ax, list | tuple | np.ndarray) else [ax]
+    return [*np.ravel(ax)] if isinstance(ax, list | tuple | np.ndarray) else [ax]
+
+
+def _check_enough(given: Sequence[Axes] | None, panels: int) -> None:
+    if given is not None and len(given) != panels:
+        raise OptionError(
+            f"This picture has {panels} panel(s), and ax holds {len(given)}; give as many "
+            "axes, or leave ax out."
+        )
 
 
 def checked(ax: Any) -> Axes:
@@ -141,6 +188,46 @@ def words(ax: Axes, title: str, caption: str, x: str, y: str) -> None:
     at_corner(ax, caption, "left")
     ax.set_xlabel(x, fontsize=NORMAL)
     ax.set_ylabel(y, fontsize=NORMAL)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def head(axes: Sequence[Axes], title: str, caption: str) -> None:
+    """Write the title and the caption of several panels.
+
+    They stand above all of a figure that is of these panels alone, else above the first panel.
+
+    Parameters
+    ----------
+    axes : sequence of matplotlib.axes.Axes
+        The panels, the upper left one first.
+    title, caption : str
+        As for `words`.
+    """
+    look = {"fontsize": SMALL, "color": GREY, "ha": "left", "va": "bottom"}
+    figure = axes[0].get_figure(root=True)
+    if set(figure.axes) == set(axes):
+        above = figure.suptitle(f"{title}\n", x=0.012, ha="left", fontsize=LARGE)
+        line = axes[0].annotate(caption, (0.0, 0.15), xycoords=above, **look)
+    else:
+        line = axes[0].annotate(
+            f"{title}. {caption}", (0.0, 1.0), xycoords="axes fraction",
+            xytext=(0.0, TITLE_PAD), textcoords="offset points", **look,
+        )  # fmt: skip
+    line.set_in_layout(False)  # wider than the first panel, which it must not widen
+
+
+def legend_below(axes: Sequence[Axes], handles: Sequence[Any]) -> None:
+    """Put a legend in one line below all panels of a figure."""
+    figure = axes[0].get_figure(root=True)
+    figure.legend(handles=list(handles), loc="outside lower right", ncols=len(handles))
+
+
+def panel_words(ax: Axes, title: str, x: str, y: str) -> None:
+    """Write what stands around one of several panels, in small type."""
+    ax.set_title(title, loc="left", fontsize=SMALL, pad=3.0)
+    ax.tick_params(labelsize=SMALL)
+    ax.set_xlabel(x, fontsize=SMALL, labelpad=1.5)
+    ax.set_ylabel(y, fontsize=SMALL, labelpad=1.5)
     ax.spines[["top", "right"]].set_visible(False)
 
 
@@ -172,3 +259,16 @@ def caption(result: Result, *more: str) -> str:
 def group_name(result: Result) -> str:
     """Return the name of the grouping column."""
     return result.spec.group or "group"
+
+
+def whole(name: str, value: Any, low: int, high: int) -> int:
+    """Return a whole number, or say that it is none in its range.
+
+    Raises
+    ------
+    OptionError
+        Where it is not from ``low`` to ``high``.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= int(value) <= high:
+        raise OptionError(f"{name} is a whole number from {low} to {high}, not {value!r}.")
+    return int(value)

@@ -81,7 +81,7 @@ def variance_functions(
     frame = curves(result, x, of=of, by=asked, at=at)
     average, own = frame[frame["group"].isna()], frame[frame["group"].notna()]
     shared = curve_panel.curved(result, x, column, average, highlight)
-    given = style.listed(ax)
+    given = style.as_list(ax)
     panels = 1 if new is None else 2
     with style.drawing_panels(given, _SIZE if new is None else _TWO, [1] * panels, True) as axes:
         _fitted(axes[0], shared, average, own, wanted)

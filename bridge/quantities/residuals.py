@@ -14,6 +14,9 @@ from bridge.prediction import given_effects
 from bridge.quantities.profiles import variances_of_effects
 from bridge.result import Result
 
+#: Of a posterior, the share of a variance within which two estimates of it count as equal.
+_NOISE = 0.05
+
 
 def residuals(result: Result, level: int = 1) -> pd.DataFrame:
     """Return residuals of rows (level 1) or of groups (level 2), raw and standardised.
@@ -33,7 +36,8 @@ def residuals(result: Result, level: int = 1) -> pd.DataFrame:
         for each group and effect, as in `group_effects`: group, effect, scale, estimate, se,
         variance (of the effect in the population, scale squared), standardised (in SDs); ``<NA>``
         where the engine does not say how well an effect is known, where that is no better than the
-        population says, and where Student-t effects have no variance (nu of 2 or less).
+        population says (of a posterior by less than 5% of the variance, which the Monte Carlo error
+        of both can make), and where Student-t effects have no variance (nu of 2 or less).
 
     Raises
     ------
@@ -92,8 +96,9 @@ def _of_groups(result: Result) -> pd.DataFrame:
     estimate, se = (found[c].to_numpy(dtype=float, na_value=np.nan) for c in ("estimate", "se"))
     population = variances_of_effects(result).ravel()
     shrunk = population - se**2
+    least = (_NOISE if result.method == "posterior" else 0.0) * population
     with np.errstate(invalid="ignore", divide="ignore"):
-        standardised = np.where(shrunk > 0, estimate / np.sqrt(shrunk), np.nan)
+        standardised = np.where(shrunk > least, estimate / np.sqrt(shrunk), np.nan)
     found["variance"] = nullable(population)
     found["standardised"] = nullable(standardised)
     return found.reset_index(drop=True)

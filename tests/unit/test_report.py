@@ -12,11 +12,13 @@ from shutil import which
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
 from typer.testing import CliRunner
 
 import bridge
 from bridge import errors
 from bridge.cli import app
+from bridge.report_pictures import worst_mixing
 from bridge.result import Result
 from bridge.summary import digits
 
@@ -96,7 +98,17 @@ def test_it_says_what_was_fitted_and_how_it_went() -> None:
     assert re.search(r"<td[^>]*>waic</td>\s*<td[^>]*>deviance</td>", text)
     assert "population average" in text and "(log variance)²" in text
     assert fitted("fake").native.splitlines()[0][:30] in text.replace("&#34;", '"')
-    assert text.count("<img ") >= 4
+    assert text.count("<img ") >= 6
+
+
+def test_chains_of_the_parameters_that_mix_worst_are_drawn() -> None:
+    table = fitted("fake").estimates.sort_values("ess_bulk")
+    assert worst_mixing(fitted("fake")) == list(table["parameter"][:3])
+    assert "Draws of the parameters that mix worst" in page()
+    assert "Ranks of these draws, by chain" in page()
+    text = bridge.report(fitted("agq"))
+    assert "mix worst" not in text and len(page()) < 1_500_000
+    assert not plt.get_fignums()
 
 
 def test_a_part_that_cannot_be_had_says_why() -> None:
