@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from bridge.parameter_sets import roots
+
 #: Below it, beside the larger one, a variance counts as none.
 _FLAT = 1e-12
 _POINTS = 181
@@ -20,7 +22,7 @@ class Ellipse:
     ----------
     centre : (2,) array
     shape : (2, 2) array
-        A covariance matrix.
+        A covariance matrix; of a singular one the outline is a line.
     radius : float
         In its SDs.
     """
@@ -34,9 +36,13 @@ class Ellipse:
         """Points of it, (181, 2)."""
         angle = np.linspace(0, 2 * np.pi, _POINTS)
         circle = np.column_stack([np.cos(angle), np.sin(angle)])
-        root = np.linalg.cholesky(self.shape)
-        found: np.ndarray = self.centre + self.radius * circle @ root.T
+        found: np.ndarray = self.centre + self.radius * circle @ roots(self.shape).T
         return found
+
+
+def population_ellipse(centre: np.ndarray, T: np.ndarray, share: float) -> Ellipse:
+    """Return the ellipse that holds a share of N(centre, T): radius^2 is chi-square's quantile."""
+    return Ellipse(centre, T, float(np.sqrt(stats.chi2.ppf(share, 2))))
 
 
 def data_ellipse(points: np.ndarray, level: float) -> Ellipse | None:

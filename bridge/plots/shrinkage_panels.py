@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from bridge import names
 from bridge.design_of import design_of
 from bridge.errors import NotAvailable
 from bridge.plots import style
 from bridge.plots.curve_panel import HIGHLIGHTS, rimmed
+from bridge.plots.ellipses import population_ellipse
 from bridge.quantities.effects import shrinkage as numbers_of
 from bridge.result import Result
 
@@ -116,7 +116,8 @@ def coefficients(axes: Sequence[Axes], found: Shrunk, pair: Sequence[str]) -> No
     inside = _near(blue, blup)
     _arrows(ax, blue, blup, found)
     _ellipses(ax, T, centres, found)
-    _view(ax, blue[inside & found.determined], blup, [_ellipse(T, c, 0.95) for c in centres])
+    outlines = [population_ellipse(centre, T, _SHARES[0][0]).outline for centre in centres]
+    _view(ax, blue[inside & found.determined], blup, *outlines)
     outside = int((~inside).sum())
     left = [f"own estimates outside the picture: {outside}"] * bool(outside)
     ending = ", predictors of groups taken off" if moved else ""
@@ -156,20 +157,10 @@ def _ellipses(ax: Axes, T: np.ndarray, centres: np.ndarray, found: Shrunk) -> No
     for share, line in _SHARES:
         for i, centre in enumerate(centres):
             label = f"{share:.0%} of the population" if i == 0 else None
-            curve = _ellipse(T, centre, share)
-            ax.plot(*curve.T, color=style.BLACK, lw=1.1, ls=line, zorder=5, label=label)
+            ellipse = population_ellipse(centre, T, share)
+            ax.plot(*ellipse.outline.T, color=style.BLACK, lw=1.1, ls=line, zorder=5, label=label)
     ax.plot(*centres.T, ls="", marker="P", ms=7, color=style.BLACK, mec="white", zorder=8,
             label=_population(found))  # fmt: skip
-
-
-def _ellipse(T: np.ndarray, centre: np.ndarray, share: float) -> np.ndarray:
-    """Return points of the ellipse that holds a share of N(centre, T), (m, 2)."""
-    turn = np.linspace(0, 2 * np.pi, 181)
-    values, vectors = np.linalg.eigh(T)
-    root = vectors * np.sqrt(np.clip(values, 0.0, None))
-    radius = np.sqrt(stats.chi2.ppf(share, 2))
-    found: np.ndarray = centre + radius * np.column_stack([np.cos(turn), np.sin(turn)]) @ root.T
-    return found
 
 
 def _near(blue: np.ndarray, blup: np.ndarray) -> np.ndarray:
