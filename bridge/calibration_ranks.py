@@ -122,10 +122,10 @@ def histogram(ranks: np.ndarray, draws: int) -> np.ndarray:
 
 
 def chi_square(ranks: np.ndarray, draws: int) -> tuple[float, float]:
-    """Return Pearson's chi-square of the histogram against the uniform one, and its p."""
+    """Return Pearson's chi-square of the histogram against the uniform one, and its p; NaN of one bin."""
     counts = histogram(ranks, draws)
     if len(counts) < 2:
-        return 0.0, 1.0
+        return float("nan"), float("nan")
     found = stats.chisquare(counts)
     return float(found.statistic), float(found.pvalue)
 

@@ -6,10 +6,20 @@ scale, the line below the title the outcome, the engine and the method. Numbers 
 something is first drawn, and its settings are left as they were.
 """
 
+from bridge.plots.calibration import calibration_ecdf, calibration_ranks
 from bridge.plots.caterpillar import caterpillar
 from bridge.plots.distributions import histogram, qq
 from bridge.plots.forest import forest
 from bridge.plots.mean_variance import mean_variance
 from bridge.plots.prior_posterior import prior_posterior
 
-__all__ = ["caterpillar", "forest", "histogram", "mean_variance", "prior_posterior", "qq"]
+__all__ = [
+    "calibration_ecdf",
+    "calibration_ranks",
+    "caterpillar",
+    "forest",
+    "histogram",
+    "mean_variance",
+    "prior_posterior",
+    "qq",
+]
