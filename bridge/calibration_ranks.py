@@ -122,7 +122,7 @@ def histogram(ranks: np.ndarray, draws: int) -> np.ndarray:
 
 
 def chi_square(ranks: np.ndarray, draws: int) -> tuple[float, float]:
-    """Return Pearson's chi-square of the histogram against the uniform one, and its p; NaN of one bin."""
+    """Return Pearson's chi-square of the histogram and its p; NaN where there is one bin."""
     counts = histogram(ranks, draws)
     if len(counts) < 2:
         return float("nan"), float("nan")

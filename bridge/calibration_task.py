@@ -117,26 +117,26 @@ class Simulation:
         plain = self.spec.replace(priors=Priors())
         return fit(plain, data, self.engine, progress=False, **self.options)
 
-    def _ranked(
-        self, rows: pd.DataFrame, result: Result, rng: np.random.Generator
-    ) -> pd.DataFrame:
+    def _ranked(self, rows: pd.DataFrame, result: Result, rng: np.random.Generator) -> pd.DataFrame:
         if self.posterior:
             drawn = posterior_draws(result, self.draws)
             ess, divergences = _effective(result), _divergences(result)
         else:
             drawn = _asymptotic(result, self.draws, int(rng.integers(2**31)))
             ess, divergences = {}, np.nan
-        summaries = _estimates(result)
-        found = rows.copy()
-        for place, (name, truth) in enumerate(zip(rows["parameter"], rows["truth"], strict=True)):
+        summaries, cells = _estimates(result), []
+        for name, truth in zip(rows["parameter"], rows["truth"], strict=True):
             if name not in drawn or not np.isfinite(drawn[name]).all():
                 raise EngineFailed(f"{self.engine} gave no draws of {name}.")
             values = drawn[name]
             of_draws = (float(values.mean()), float(values.std(ddof=1)))
-            found.loc[place, "rank"] = rank(truth, values, rng)
-            found.loc[place, ["estimate", "se"]] = summaries.get(name, of_draws)
-            found.loc[place, "ess"] = ess.get(name, np.nan)
-        return found.assign(divergences=divergences)
+            estimate, se = summaries.get(name, of_draws)
+            cells.append((rank(truth, values, rng), estimate, se, ess.get(name, np.nan)))
+        place, estimate, se, effective = (list(column) for column in zip(*cells, strict=True))
+        return rows.assign(
+            rank=pd.array(place, dtype="Int64"), estimate=estimate, se=se, ess=effective,
+            divergences=divergences,
+        )  # fmt: skip
 
 
 def posterior_draws(result: Result, draws: int) -> dict[str, np.ndarray]:
@@ -191,8 +191,7 @@ def _effective(result: Result) -> dict[str, float]:
     """Return the smaller of the two effective sample sizes of each parameter."""
     both = _numbers(result, "ess_bulk", "ess_tail")
     return {
-        str(name): min(pair)
-        for name, pair in zip(result.estimates["parameter"], both, strict=True)
+        str(name): min(pair) for name, pair in zip(result.estimates["parameter"], both, strict=True)
     }
 
 

@@ -166,6 +166,8 @@ def _caption(calibration: Calibration, size: int) -> str:
 
 def _heading(axes: Sequence[Axes], calibration: Calibration, of_band: str) -> None:
     """Say above all panels what they are of."""
-    text = f"{calibration.outcome} by {calibration.engine}, {described(calibration)}; band: {of_band}"
+    text = (
+        f"{calibration.outcome} by {calibration.engine}, {described(calibration)}; band: {of_band}"
+    )
     figure: Any = axes[0].figure
     figure.suptitle(text, fontsize=style.SMALL, color=style.GREY, x=0.01, ha="left")

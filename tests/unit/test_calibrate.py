@@ -27,7 +27,8 @@ from bridge.spec import ModelSpec
 PRIORS = Priors(gamma="normal(0, 1)", delta="normal(0, 1)")
 SPEC = ModelSpec("y ~ 1 + x + w", priors=PRIORS)
 DESIGN = bridge.SimulationDesign(groups=6, size=5, covariates={"x": {}, "w": {}})
-SIMULATIONS, L = 120, 99
+SIMULATIONS, L = {"right": 80}, 99
+FEW = 40  # of a wrong engine
 Change = Callable[[dict[str, np.ndarray]], None]
 
 
@@ -56,8 +57,12 @@ def exact(change: Change | None = None) -> Callable[..., RawFit]:
         found = {"gamma": gamma.reshape(*shape, -1), "delta": delta.reshape(*shape, 1)}
         if change is not None:
             change(found)
-        nothing = {"sd": np.zeros((*shape, 0)), "rho": np.zeros((*shape, 0)),
-                   "effects": np.zeros((*shape, 1, 0)), "diverging": np.zeros(shape, dtype=bool)}
+        nothing = {
+            "sd": np.zeros((*shape, 0)),
+            "rho": np.zeros((*shape, 0)),
+            "effects": np.zeros((*shape, 1, 0)),
+            "diverging": np.zeros(shape, dtype=bool),
+        }
         return RawFit(found | nothing, {"fake": "1"})  # fmt: skip
 
     return run
@@ -73,9 +78,8 @@ def swapped(found: dict[str, np.ndarray]) -> None:
 
 def too_narrow(found: dict[str, np.ndarray]) -> None:
     for name, values in found.items():
-        found[name] = values.mean() * 0 + values.mean(axis=(0, 1)) + 0.6 * (
-            values - values.mean(axis=(0, 1))
-        )
+        centre = values.mean(axis=(0, 1))
+        found[name] = centre + 0.4 * (values - centre)
 
 
 ENGINES: dict[str, Change | None] = {
@@ -91,7 +95,7 @@ def calibrated(engine: str) -> Calibration:
         patch.setattr(Fake, "run", exact(ENGINES[engine]))
         frames = [
             task(np.random.SeedSequence(3, spawn_key=(k,)), k).assign(replication=k)
-            for k in range(SIMULATIONS)
+            for k in range(SIMULATIONS.get(engine, FEW))
         ]
     return Calibration(pd.concat(frames, ignore_index=True), L, "fake", "posterior", "y")
 
@@ -110,7 +114,7 @@ def test_the_posterior_passes() -> None:
     assert list(found.table["scale"])[3:] == ["log variance", "log density"]
     # 95% of the standardised errors of a right posterior are within about two
     z = (found.ranks["truth"] - found.ranks["estimate"]) / found.ranks["se"]
-    assert (np.abs(z) < 1.96).mean() == pytest.approx(0.95, abs=0.04)
+    assert (np.abs(z) < 1.96).mean() == pytest.approx(0.95, abs=4 * np.sqrt(0.95 * 0.05 / 400))
 
 
 def test_a_log_sd_reported_as_a_log_variance_is_caught() -> None:
@@ -153,23 +157,23 @@ def test_the_joint_log_likelihood_takes_the_groups_own_effects() -> None:
     assert loglik == pytest.approx(expected, abs=4 * np.sqrt(15) + 15)
 
 
-# --- the whole of it -------------------------------------------------------------------------------
+# --- the whole of it ---
 LARGE = bridge.SimulationDesign(groups=20, size=30, covariates={"x": {}})
 LINEAR = ModelSpec("y ~ 1 + x", "~ 1 + x", priors=PRIORS)
 
 
 def test_asymptotic_draws_of_maximum_likelihood(tmp_path: Path) -> None:
     """A large linear case, where they are nearly right; resumed, it gives the same table."""
-    first = bridge.calibrate(LINEAR, LARGE, "agq", 10, seed=6, out=tmp_path, workers=1)
-    found = bridge.calibrate(LINEAR, LARGE, "agq", 40, seed=6, out=tmp_path, workers=2)
+    first = bridge.calibrate(LINEAR, LARGE, "agq", 6, seed=6, out=tmp_path, workers=1)
+    found = bridge.calibrate(LINEAR, LARGE, "agq", 24, seed=6, out=tmp_path, workers=2)
     assert found.method == "asymptotic" and found.passed, found.summary()
     assert "log_likelihood" not in found.parameters
-    pd.testing.assert_frame_equal(first.ranks, found.ranks[found.ranks["replication"] < 10])
+    pd.testing.assert_frame_equal(first.ranks, found.ranks[found.ranks["replication"] < 6])
     assert "Calibration of agq, asymptotic draws" in found.summary()
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "flat": ({"spec": SPEC.replace(priors=Priors())}, "gamma[Intercept], gamma[x], gamma[w], delta"),
+    "flat": ({"spec": SPEC.replace(priors=Priors())}, "gamma[Intercept], gamma[x], gamma[w], "),
     "not a spec": ({"spec": "y ~ x"}, "not str"),
     "engine": ({"engine": "nutz"}, "nutz"),
     "draws": ({"chains": 1, "draws": 50}, "makes 50 draws of each fit, and 99 are to be kept"),

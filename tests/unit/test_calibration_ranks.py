@@ -17,7 +17,7 @@ def uniform(sets: int, size: int, draws: int, seed: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, draws + 1, (sets, size))
 
 
-# --- bands --------------------------------------------------------------------------------------
+# --- bands ---
 @pytest.mark.parametrize(("size", "draws"), [(300, 99), (50, 99), (100, 19)])
 @pytest.mark.parametrize("probability", [0.99, 0.9])
 def test_the_band_holds_all_at_once_as_often_as_it_says(
@@ -69,7 +69,7 @@ def test_ranks_that_are_not_uniform_are_seen(a: float, b: float) -> None:
     assert cr.chi_square(ranks, 99)[1] < 1e-3
 
 
-# --- statistics -----------------------------------------------------------------------------------
+# --- statistics ---
 def test_counts_and_bins() -> None:
     ranks = np.array([0, 0, 1, 3])
     assert cr.below(ranks, 3).tolist() == [2, 3, 3]
@@ -90,7 +90,7 @@ def test_ties_are_broken_at_random() -> None:
     assert set(found) == {1, 2, 3, 4}
 
 
-# --- a calibration ----------------------------------------------------------------------------------
+# --- a calibration ---
 def calibration(method: str = "posterior", wrong: bool = False, failed: int = 0) -> Calibration:
     """Return 200 simulations of three parameters, ranks uniform but for one."""
     ranks = uniform(3, 200, 99, seed=5)
@@ -134,9 +134,10 @@ def test_failed_fits_are_counted_and_never_pass() -> None:
 
 
 def test_asymptotic_draws_are_called_so() -> None:
-    assert "asymptotic draws around maximum-likelihood estimates" in calibration(
-        "asymptotic"
-    ).summary()
+    assert (
+        "asymptotic draws around maximum-likelihood estimates"
+        in calibration("asymptotic").summary()
+    )
 
 
 def test_few_effective_draws_and_divergences_are_said() -> None:

@@ -102,9 +102,11 @@ def test_exported_names() -> None:
 
 def test_functions_are_not_hidden_by_their_modules() -> None:
     lines = run(
-        "import bridge, bridge.calibrate, bridge.fit, bridge.compare, bridge.likelihood_ratio, bridge.predict, "
+        "import bridge, bridge.calibrate, bridge.fit, bridge.compare, bridge.likelihood_ratio, "
+        "bridge.predict, "
         "bridge.report, bridge.simulate, bridge.validate, bridge.wald\n"
-        "print(*map(callable, (bridge.calibrate, bridge.fit, bridge.compare, bridge.likelihood_ratio, "
+        "print(*map(callable, (bridge.calibrate, bridge.fit, bridge.compare, "
+        "bridge.likelihood_ratio, "
         "bridge.predict, bridge.report, bridge.simulate, bridge.validate, bridge.wald)))"
     )
     assert lines[0] == " ".join(["True"] * 9)

@@ -154,7 +154,7 @@ def test_single_numbers(text: str) -> None:
 
 
 def test_every_correlation_of_lkj_has_its_marginal() -> None:
-    """(1 + rho) / 2 is beta(eta + K / 2 - 1, the same), whichever pair (Lewandowski et al. 2009)."""
+    """(1 + rho) / 2 is beta(eta + K / 2 - 1, the same), whichever the pair."""
     posterior = drawn(design_of(THREE, WIDE | {"rho": "lkj(1.5)"}), 2000)
     for column in posterior["rho"].values[0].T:
         assert stats.kstest((1 + column) / 2, stats.beta(2.0, 2.0).cdf).pvalue > 1e-3
@@ -182,7 +182,7 @@ def test_functions_of_correlations_make_matrices() -> None:
         draw_parameters(wild, np.random.default_rng(1))
 
 
-# --- what cannot be drawn from --------------------------------------------------------------------
+# --- what cannot be drawn from ---
 REFUSED = {
     "nothing": (TWO, {}, "gamma[Intercept], gamma[x], delta[Intercept], delta[w], the SD of "
                 "u:Intercept (2.5 MAD of the outcome); write"),
