@@ -130,13 +130,16 @@ class Simulation:
                 raise EngineFailed(f"{self.engine} gave no draws of {name}.")
             values = drawn[name]
             of_draws = (float(values.mean()), float(values.std(ddof=1)))
-            estimate, se = summaries.get(name, of_draws)
-            cells.append((rank(truth, values, rng), estimate, se, ess.get(name, np.nan)))
-        place, estimate, se, effective = (list(column) for column in zip(*cells, strict=True))
+            found = summaries.get(name, of_draws)
+            cells.append((rank(truth, values, rng), *found, ess.get(name, np.nan)))
+        ranks, estimates, errors, effective = (list(of) for of in zip(*cells, strict=True))
         return rows.assign(
-            rank=pd.array(place, dtype="Int64"), estimate=estimate, se=se, ess=effective,
+            rank=pd.array(ranks, dtype="Int64"),
+            estimate=estimates,
+            se=errors,
+            ess=effective,
             divergences=divergences,
-        )  # fmt: skip
+        )
 
 
 def posterior_draws(result: Result, draws: int) -> dict[str, np.ndarray]:
