@@ -6,6 +6,7 @@ scale, the line below the title the outcome, the engine and the method. Numbers 
 imported when something is first drawn, and its settings are left as they were.
 """
 
+from bridge.plots.calibration import calibration_ecdf, calibration_ranks
 from bridge.plots.caterpillar import caterpillar
 from bridge.plots.chains import autocorrelation, rank, trace
 from bridge.plots.data_ellipses import data_ellipses
@@ -24,6 +25,8 @@ from bridge.plots.variance_functions import variance_functions
 
 __all__ = [
     "autocorrelation",
+    "calibration_ecdf",
+    "calibration_ranks",
     "caterpillar",
     "data_ellipses",
     "forest",
