@@ -104,17 +104,17 @@ class Design:
     level2: Mapping[str, Encoded] = field(default_factory=dict)
     states: Mapping[str, Mapping[str, Any]] | None = None
 
-    @property
+    @cached_property
     def mean_effects(self) -> tuple[str, ...]:
         """Labels of u, such as ``u:Intercept``."""
         return _labels("u", self.mean_random)
 
-    @property
+    @cached_property
     def variance_effects(self) -> tuple[str, ...]:
         """Labels of v, such as ``v:Intercept``."""
         return _labels("v", self.variance_random)
 
-    @property
+    @cached_property
     def effects(self) -> tuple[str, ...]:
         """Labels of all effects, u before v."""
         return self.mean_effects + self.variance_effects
