@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import resource
 import subprocess
 import sys
@@ -170,6 +171,7 @@ def costs(extra: float) -> str:
     """Return the page on what many replications of London's size cost."""
     made, machine = when_and_where()
     cores = os.cpu_count() or 1
+    sent = len(pickle.dumps(london("agq"))) / 1e6
     lines = [
         "# What a large simulation study costs",
         "",
@@ -195,7 +197,7 @@ def costs(extra: float) -> str:
         "",
         f"Of the cluster it is taken that its cores are as fast as these, and that Dask adds what "
         f"it adds here ({100 * max(extra, 0.0):.1f}%). Replications share nothing but the task, "
-        "which is sent with each: here the covariates of all rows, some 1 MB a replication. What "
+        f"which is sent with each: here the covariates of all rows, {sent:.1f} MB. What "
         "leads the study holds a few replications at a time; estimates go to its folder as they "
         "come, so that a study that is stopped, or loses workers, goes on with the same call:",
         "",
