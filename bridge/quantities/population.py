@@ -268,7 +268,8 @@ def _notes(result: Result, found: pd.DataFrame) -> list[str]:
     lacking = found["estimate"].isna()
     if not lacking.any():
         return [""] * len(found)
-    infinite, of_squares = law.why_infinite(sets_at_hand(result)), result.spec.association
+    infinite = law.why_infinite(sets_at_hand(result)) or "too large for a number"
+    of_squares = result.spec.association
     quantiles = ("median", "10th percentile", "90th percentile", "least variable groups",
                  "most variable groups")  # fmt: skip
     return [
