@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 # read at once because the functions have the names of their modules; all are light
+from bridge.calibrate import calibrate
 from bridge.compare import compare
 from bridge.criteria import criteria, criteria_difference
 from bridge.fit import fit
@@ -38,6 +39,7 @@ __all__ = [
     "SimulationDesign",
     "Study",
     "by_group",
+    "calibrate",
     "compare",
     "criteria",
     "criteria_difference",

@@ -88,11 +88,11 @@ def of_result(design: Design, result: Result) -> dict[str, float]:
         weights = weights / weights.sum()
         for c, weight in zip(names.class_labels(design.spec.classes), weights, strict=True):
             values[names.flat("pi", c)] = float(weight)
-        values |= _named_points(design, points - weights @ points)
+        values |= named_points(design, points - weights @ points)
     return values
 
 
-def _named_points(design: Design, points: np.ndarray) -> dict[str, float]:
+def named_points(design: Design, points: np.ndarray) -> dict[str, float]:
     """Return mass points (K, q) by flat name."""
     return {
         names.flat(f"{effect[0]}_class", names.class_effect(c, effect)): float(point)
@@ -148,7 +148,7 @@ def _classes(
     """Return the values with the covariances that mass points make, and these."""
     labels = names.class_labels(design.spec.classes)
     own = [names.flat("pi", c) for c in labels]
-    own += _named_points(design, np.zeros((len(labels), len(design.effects))))
+    own += named_points(design, np.zeros((len(labels), len(design.effects))))
     pairs = [("tau", pair) for pair in design.tau_pairs] + [
         ("rho", pair) for pair in design.rho_pairs
     ]

@@ -6,6 +6,7 @@ scale, the line below the title the outcome, the engine and the method. Numbers 
 something is first drawn, and its settings are left as they were.
 """
 
+from bridge.plots.calibration import calibration_ecdf, calibration_ranks
 from bridge.plots.caterpillar import caterpillar
 from bridge.plots.distributions import histogram, qq
 from bridge.plots.forest import forest
@@ -14,6 +15,8 @@ from bridge.plots.prior_posterior import prior_posterior
 from bridge.plots.study import study_bias, study_coverage, study_se_ratio
 
 __all__ = [
+    "calibration_ecdf",
+    "calibration_ranks",
     "caterpillar",
     "forest",
     "histogram",

@@ -103,6 +103,51 @@ def drawing_panels(
         yield [checked(ax) for ax in axes]
 
 
+@contextmanager
+def drawing_grid(
+    given: Axes | Sequence[Axes] | None, panels: int, size: tuple[float, float], columns: int
+) -> Iterator[list[Axes]]:
+    """Give axes side by side in rows, as `drawing` gives one.
+
+    Parameters
+    ----------
+    given : matplotlib.axes.Axes, sequence of them, or None
+        The caller's axes; None makes a figure.
+    panels : int
+        How many.
+    size : (float, float)
+        Width and height of a panel of that figure in inches.
+    columns : int
+        The most in a row.
+
+    Raises
+    ------
+    OptionError
+        Where there are not as many axes as panels.
+    """
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    axes = [] if given is None else list(np.ravel(np.asarray(given, dtype=object)))
+    if given is not None and len(axes) != panels:
+        raise OptionError(
+            f"This picture has {panels} panel(s), and ax holds {len(axes)}; give as many axes, or "
+            "leave ax out."
+        )
+    with plt.rc_context(_RC):
+        if given is None:
+            across = min(panels, columns)
+            rows = -(-panels // across)
+            figure, grid = plt.subplots(
+                rows, across, figsize=(size[0] * across, size[1] * rows), layout="constrained",
+                squeeze=False,
+            )  # fmt: skip
+            axes = list(grid.ravel()[:panels])
+            for spare in grid.ravel()[panels:]:
+                figure.delaxes(spare)
+        yield [checked(ax) for ax in axes]
+
+
 def checked(ax: Any) -> Axes:
     """Return axes, or say that they are none.
 

@@ -68,6 +68,7 @@ def test_exported_names() -> None:
         "SimulationDesign",
         "Study",
         "by_group",
+        "calibrate",
         "compare",
         "criteria",
         "criteria_difference",
@@ -103,12 +104,14 @@ def test_exported_names() -> None:
 
 def test_functions_are_not_hidden_by_their_modules() -> None:
     lines = run(
-        "import bridge, bridge.fit, bridge.compare, bridge.likelihood_ratio, bridge.predict, "
+        "import bridge, bridge.calibrate, bridge.fit, bridge.compare, bridge.likelihood_ratio, "
+        "bridge.predict, "
         "bridge.report, bridge.simulate, bridge.validate, bridge.wald\n"
-        "print(*map(callable, (bridge.fit, bridge.compare, bridge.likelihood_ratio, "
+        "print(*map(callable, (bridge.calibrate, bridge.fit, bridge.compare, "
+        "bridge.likelihood_ratio, "
         "bridge.predict, bridge.report, bridge.simulate, bridge.validate, bridge.wald)))"
     )
-    assert lines[0] == " ".join(["True"] * 8)
+    assert lines[0] == " ".join(["True"] * 9)
 
 
 def test_what_is_not_there() -> None:

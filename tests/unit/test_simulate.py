@@ -56,7 +56,7 @@ def residual_squares(data: pd.DataFrame, fixed: np.ndarray) -> pd.Series:
     return (data["y"] - fixed) ** 2
 
 
-# --- moments -----------------------------------------------------------------------------------
+# --- moments ---
 def test_means_variances_and_covariances_across_the_two_functions() -> None:
     data, effects = simulated(SPEC, TRUTH)
     for a in range(3):
@@ -200,7 +200,7 @@ def test_an_effect_without_variance_and_a_correlation_of_one() -> None:
     np.testing.assert_allclose(effects[:, 1], effects[:, 0] / 2, atol=1e-7)
 
 
-# --- seeds and designs ---------------------------------------------------------------------------
+# --- seeds and designs ---
 def test_the_same_seed_gives_the_same_data() -> None:
     small = bridge.SimulationDesign(groups=5, size=4, covariates={"x": {}})
     one, same, other = (bridge.simulate(SPEC, TRUTH, small, seed=s) for s in (1, 1, 2))
@@ -240,7 +240,7 @@ def test_transforms_are_of_the_simulated_covariates() -> None:
     np.testing.assert_allclose(data["y"], 5 + 2 * (data["z"] - data["z"].mean()), atol=1e-6)
 
 
-# --- a fit as the truth ---------------------------------------------------------------------------
+# --- a fit as the truth ---
 def small_data(seed: int = 1) -> pd.DataFrame:
     design = bridge.SimulationDesign(
         groups=40, size=12, covariates={"x": {}, "s": {"level": "group", "law": "bernoulli"}}
