@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -29,6 +31,8 @@ Task = Callable[[np.random.SeedSequence, int], pd.DataFrame]
 _SECONDS = 2.0
 #: Processes without work for so many seconds end.
 _IDLE = 60
+#: How often a worker looks whether the process that leads is there, in seconds.
+_WATCH = 1.0
 #: How long a cluster may take to answer, in seconds.
 _PATIENCE = 30.0
 #: One thread a process: more of them would only take turns, and sums would depend on their number.
@@ -225,7 +229,9 @@ def _crew(workers: int | None, cluster: Any, tasks: int) -> Iterator[_Crew]:
 
     count = min(workers or loky.cpu_count(), tasks)
     # processes are kept a while for the next call: to start one and compile takes seconds
-    executor = loky.get_reusable_executor(count, timeout=_IDLE, env=_ONE_THREAD, initializer=_quiet)
+    executor = loky.get_reusable_executor(
+        count, timeout=_IDLE, env=_ONE_THREAD, initializer=_follow
+    )
     good = False
     try:
         yield _Crew(executor, lambda: 2 * count)
@@ -235,9 +241,17 @@ def _crew(workers: int | None, cluster: Any, tasks: int) -> Iterator[_Crew]:
             executor.shutdown(wait=True, kill_workers=True)
 
 
-def _quiet() -> None:
-    """Leave Ctrl-C, which a terminal sends to every process, to the one that leads."""
+def _follow() -> None:
+    """Leave Ctrl-C, which a terminal sends to every process, to the one that leads; end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(leader: int) -> None:
+    """End this process once the one that leads, killed perhaps, is no longer its parent."""
+    while os.getppid() == leader:
+        time.sleep(_WATCH)
+    os._exit(1)
 
 
 @contextmanager

@@ -3,7 +3,10 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -139,6 +142,33 @@ def test_tasks_without_rows_or_with_other_columns_are_refused():
         run(2, work=lambda s, k: pd.DataFrame({"a": []}))
     with pytest.raises(RequestError, match="the same in all replications"):
         run(2, work=lambda s, k: pd.DataFrame({f"a{k}": [1]}))
+
+
+def test_workers_end_with_the_process_that_leads(tmp_path):
+    script = tmp_path / "leads.py"
+    script.write_text(
+        "import os, time, pathlib\n"
+        "from bridge.replications import replicate\n"
+        "def waits(seeds, number):\n"
+        f"    pathlib.Path({str(tmp_path)!r}, 'worker').write_text(str(os.getpid()))\n"
+        "    time.sleep(60)\n"
+        "replicate(waits, 1, 1, 'k', workers=1)\n"
+    )
+    leader = subprocess.Popen([sys.executable, script])
+    said = tmp_path / "worker"
+    wait_for(lambda: said.exists() and said.read_text(), 60)
+    leader.kill()
+    leader.wait()
+    worker = Path(f"/proc/{said.read_text()}")
+    wait_for(lambda: not worker.exists() or "(zombie)" in (worker / "status").read_text(), 10)
+
+
+def wait_for(happens, seconds):
+    for _ in range(10 * seconds):
+        if happens():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds} seconds")
 
 
 def test_a_killed_process_ends_the_study_with_a_sentence(tmp_path):
