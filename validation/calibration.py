@@ -88,7 +88,7 @@ CAREFUL = {"adapt_delta": 0.95}
 PARTS = {
     "nuts1": Part("nuts", "1", 300, NUTS),
     "nuts4": Part("nuts", "4", 300, NUTS | CAREFUL),
-    "stan1": Part("stan", "1", 100, STAN),
+    "stan1": Part("stan", "1", 300, STAN),
     "stan4": Part("stan", "4", 100, STAN | CAREFUL),
     "brms1": Part("brms", "1", 50, BRMS),
 }

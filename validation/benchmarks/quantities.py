@@ -42,6 +42,14 @@ def main() -> None:
         "shrinkage": lambda: quantities.shrinkage(result),
         "changes": lambda: quantities.changes(before, result),
         "group_changes": lambda: quantities.group_changes(before, result),
+        "effect_changes": lambda: quantities.effect_changes(before, result, "u:Intercept"),
+        "residuals": lambda: quantities.residuals(result),
+        "residuals(level=2)": lambda: quantities.residuals(result, level=2),
+        'curves(by="group")': lambda: quantities.curves(result, "score11", by="group"),
+        'curves(of="variance", by="group")': lambda: quantities.curves(
+            result, "score11", of="variance", by="group"
+        ),
+        "redrawn_variances": lambda: quantities.redrawn_variances(result, "score11"),
     }
     lines = [
         "# Quantities on data of London's size",
