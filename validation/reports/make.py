@@ -3,12 +3,13 @@
     .venv/bin/python validation/reports/make.py
 
 writes hsb_model4.html (Leckie, French, Charlton & Browne 2014, Model 4: High School and Beyond) and
-exam_model6.html (Leckie's slides of 2014, Model 6: Inner London) beside this file: maximum likelihood
-by agq and the posterior by nuts with default priors, four chains of 1,000 draws, seed 1.
+exam_model6.html (Leckie's slides of 2014, Model 6: Inner London) beside this file: maximum
+likelihood by agq and the posterior by nuts with default priors, four chains of 1,000 draws, seed 1.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import bridge
@@ -28,7 +29,7 @@ def main() -> None:
             bridge.fit(spec, data, engine="nuts", seed=1),
         ]
         bridge.report(*fits, out=HERE / f"{page}.html")
-        print(HERE / f"{page}.html")
+        sys.stdout.write(f"{HERE / page}.html\n")
 
 
 if __name__ == "__main__":
