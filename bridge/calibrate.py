@@ -39,6 +39,8 @@ def calibrate(
         flat by default, and the SDs of u, whose default scale is the outcome's, need priors.
     design : SimulationDesign or pandas.DataFrame
         Groups and covariates, as in `bridge.simulate`; drawn anew for each simulation, or fixed.
+        Where drawn ones are such as the model cannot have (a binary one that is the same in all
+        rows), they are drawn again.
     engine : str
         "nuts", "stan" or "brms"; or an engine of maximum likelihood, such as "agq". Of the latter
         the draws are `Result.asymptotic_draws`, labelled "asymptotic" wherever they show: they are
@@ -87,6 +89,7 @@ def calibrate(
     >>> bridge.calibrate(spec, design, "nuts", seed=1, chains=1).passed  # doctest: +SKIP
     True
     """
+    from bridge import __version__
     from bridge.calibration_ranks import ASYMPTOTIC, Calibration
     from bridge.calibration_task import Simulation
     from bridge.engines import registry
@@ -99,7 +102,8 @@ def calibrate(
     _check_engine(spec, frame, engine, thinned, options)
     task = Simulation(spec, design, chosen.name, posterior, thinned, dict(options))
     key = {
-        "calibration of": spec.to_dict(), "design": _described(design), "engine": engine,
+        "bridge": __version__, "calibration of": spec.to_dict(), "design": _described(design),
+        "engine": engine,
         "options": {name: repr(value) for name, value in sorted(options.items())},
         "thinned": thinned,
     }  # fmt: skip
@@ -112,11 +116,13 @@ def calibrate(
 
 def _checked_rows(spec: Any, design: Any, seed: Any, thinned: Any) -> pd.DataFrame:
     """Return rows of a design to try the request on."""
+    from functools import partial
+
     from bridge.calibration_task import before_outcome
     from bridge.errors import OptionError, SpecError
     from bridge.prior_draws import check_drawable
     from bridge.priors import Priors
-    from bridge.simulation_rows import rows_of, streams
+    from bridge.simulation_rows import possible_rows, streams
     from bridge.spec import ModelSpec
 
     if not isinstance(spec, ModelSpec):
@@ -126,9 +132,10 @@ def _checked_rows(spec: Any, design: Any, seed: Any, thinned: Any) -> pd.DataFra
         )
     if isinstance(thinned, bool) or not isinstance(thinned, int) or thinned < 9:
         raise OptionError(f"thinned is a whole number of at least 9, not {thinned!r}.")
-    frame = rows_of(spec, None, design, streams(seed, 1)[0])
     # numbers that priors take from data are not looked for before it is known that there are none
-    check_drawable(before_outcome(spec.replace(priors=Priors()), frame), spec.priors)
+    make = partial(before_outcome, spec.replace(priors=Priors()))
+    frame, made = possible_rows(spec, None, design, streams(seed, 1)[0], make)
+    check_drawable(made, spec.priors)
     return frame
 
 

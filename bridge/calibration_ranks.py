@@ -258,7 +258,8 @@ class Calibration:
     def summary(self) -> str:
         """Return as text how the simulations went, and what the ranks of each parameter say."""
         table = self.table
-        outside = list(table.loc[~table["inside"], "parameter"])
+        said = np.select([table["inside"], table["n"] == 0], ["", "no ranks"], "OUTSIDE")
+        outside = list(table.loc[said == "OUTSIDE", "parameter"])
         lines = [
             f"Calibration of {self.engine}, {described(self)}: {self.simulations} simulations, "
             f"{self.draws} draws in each",
@@ -270,14 +271,14 @@ class Calibration:
             if n
         ]
         lines += [f"  {n} with divergences" for n in [self.divergent] if n]
-        shown = table.drop(columns="inside").assign(band=np.where(table["inside"], "", "OUTSIDE"))
+        shown = table.drop(columns="inside").assign(band=said)
         width = "{:.4f}".format
         lines += ["", shown.to_string(index=False, float_format=width, na_rep="-"), ""]
-        said = "passed" if self.passed else "NOT passed"
+        verdict = "passed" if self.passed else "NOT passed"
         why = f" (outside: {', '.join(outside)})" if outside else ""
         why += f" ({self.failed} failed)" if self.failed else ""
         lines.append(
-            f"{said}{why}: bands hold all {len(table)} parameters of a right engine with "
+            f"{verdict}{why}: bands hold all {len(table)} parameters of a right engine with "
             f"probability {self.level:g}"
         )
         return "\n".join(lines)

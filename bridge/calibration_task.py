@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from bridge.prior_draws import draw_parameters
 from bridge.priors import Priors
 from bridge.result import Result
 from bridge.scales import NU
-from bridge.simulation_rows import rows_of, streams
+from bridge.simulation_rows import possible_rows, streams
 from bridge.spec import ModelSpec
 
 #: The columns of `Calibration.ranks` after the replication's number.
@@ -71,8 +72,8 @@ class Simulation:
         """Return one row a parameter, also where the fit fails."""
         del number
         of_rows, of_prior, of_effects, of_noise, of_ties, of_fit = streams(seeds, 6)
-        frame = rows_of(self.spec, None, self.design, of_rows)
-        design = before_outcome(self.spec, frame)
+        make = partial(before_outcome, self.spec)
+        frame, design = possible_rows(self.spec, None, self.design, of_rows, make)
         truth = draw_parameters(design, of_prior)
         with np.errstate(over="ignore", invalid="ignore"):
             drawn = draw(design, truth, of_effects, of_noise)

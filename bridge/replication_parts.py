@@ -154,6 +154,8 @@ def study_of(folder: Path) -> dict[str, Any]:
         raise DataFileError(f"{folder / STUDY} of a study cannot be read: {why}.") from None
     if not isinstance(found, dict) or not {"key", "seed"} <= set(found):
         raise DataFileError(f"{folder / STUDY} is not a study's: it has no key and seed.")
+    if isinstance(found["seed"], bool) or not isinstance(found["seed"], int):
+        raise DataFileError(f"{folder / STUDY} is not a study's: its seed is {found['seed']!r}.")
     return found
 
 
@@ -190,7 +192,7 @@ def _open(folder: Path, own: dict[str, Any]) -> None:
 def _difference(there: Any, own: Any) -> str:
     """Say which parts of two keys differ, where they have parts."""
     if not (isinstance(there, dict) and isinstance(own, dict)):
-        return f" ({there!r}, not {own!r})"
+        return f" ({there!r}, not {own!r})" if isinstance(own, str) else ""
     names = [n for n in dict.fromkeys([*there, *own]) if there.get(n) != own.get(n)]
     return f" (another {' and another '.join(names)})"
 

@@ -98,7 +98,8 @@ def replicate(
     Memory does not grow with the number of replications while they run, where ``out`` is given:
     a few tasks a worker are under way at a time. The table is read once all are done.
     """
-    _check(replications, seed, workers, cluster)
+    replications, seed = checked_numbers(replications, seed)
+    _check(workers, cluster)
     parts = Parts(None if out is None else Path(out), key, seed)
     left = sorted(set(range(replications)) - parts.done())
     if left:
@@ -206,10 +207,15 @@ def _result(future: Future[pd.DataFrame], number: int) -> pd.DataFrame:
         raise
 
 
-def _check(replications: int, seed: int, workers: int | None, cluster: Any) -> None:
+def checked_numbers(replications: Any, seed: Any) -> tuple[int, int]:
+    """Return how many replications there are and their seed; refuse what is no such number."""
     for name, value, least in (("replications", replications, 1), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise OptionError(f"{name} is a whole number, at least {least}, not {value!r}.")
+    return int(replications), int(seed)
+
+
+def _check(workers: int | None, cluster: Any) -> None:
     if workers is not None and cluster is not None:
         raise OptionError("Give workers (of this machine) or a cluster, not both.")
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bridge.errors import OptionError, SpecError
+from bridge.errors import DataError, OptionError, SpecError
 
 # `import bridge` reads this module for the function it exports, so heavy imports wait
 if TYPE_CHECKING:
@@ -46,13 +46,14 @@ def simulate(
     pandas.DataFrame
         The columns of the design and the outcome, rows in the design's order; with ``effects=True``
         a pair of it and the effects, a frame with one row a group and columns such as
-        ``u:Intercept``, canonical scales.
+        ``u:Intercept``, canonical scales; its index is the groups' labels as text, as in the
+        ``group_effects`` of a fit.
 
     Raises
     ------
     RequestError
         Where a parameter is missing, unknown or out of range, a matrix of level 2 is no covariance
-        matrix, or the design lacks a column; the sentence names it.
+        matrix, outcomes become infinite, or the design lacks a column; the sentence names it.
 
     Notes
     -----
@@ -71,6 +72,7 @@ def simulate(
     >>> bridge.simulate(spec, truth, design, seed=1).shape
     (50, 3)
     """
+    import numpy as np
     import pandas as pd
 
     from bridge.drawing import draw
@@ -94,7 +96,13 @@ def simulate(
     frame = rows_of(spec, fitted, design, of_design)
     made = design_of_rows(spec, frame)
     values = complete(made, truth if fitted is None else of_result(made, fitted))
-    drawn = draw(made, values, of_effects, of_rows)
+    with np.errstate(over="ignore", invalid="ignore"):
+        drawn = draw(made, values, of_effects, of_rows)
+    if not np.isfinite(drawn.y).all():
+        raise DataError(
+            f"This truth makes values of {spec.outcome} too large for a computer's numbers; delta "
+            "and v are on the scale of the log variance: make them, or the variances of v, smaller."
+        )
     data = frame.drop(columns=spec.outcome, errors="ignore").assign(**{spec.outcome: drawn.y})
     if not effects:
         return data

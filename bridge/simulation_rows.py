@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from bridge.priors import Priors
 from bridge.result import Result
 from bridge.simulation_design import SimulationDesign
 from bridge.spec import ModelSpec
+
+#: Of so many draws of covariates one is such as a model can have, or hardly any is.
+TRIES = 20
 
 Seed = int | np.random.SeedSequence | None
 
@@ -66,6 +70,35 @@ def rows_of(
         )
     _check_frame(spec, design)
     return design
+
+
+def possible_rows(
+    spec: ModelSpec,
+    fitted: Result | None,
+    design: Any,
+    rng: np.random.Generator,
+    make: Callable[[pd.DataFrame], Design],
+) -> tuple[pd.DataFrame, Design]:
+    """Return rows that a model can have, and its design there.
+
+    Random ones are drawn again where, say, a binary covariate happens to be the same in all rows:
+    what is chosen by covariates alone does not touch the law of anything given them.
+
+    Parameters
+    ----------
+    spec, fitted, design, rng
+        As for `rows_of`.
+    make : callable
+        Makes the model's design of rows, and raises a DataError where it cannot be.
+    """
+    left = TRIES if isinstance(design, SimulationDesign) else 1
+    while True:
+        frame, left = rows_of(spec, fitted, design, rng), left - 1
+        try:
+            return frame, make(frame)
+        except DataError:
+            if not left:
+                raise
 
 
 def _read(spec: ModelSpec) -> list[str]:

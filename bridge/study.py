@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import pandas as pd
 
 from bridge.errors import (
     CollinearError,
+    DataError,
     GroupsError,
     NoRowsError,
     OptionError,
@@ -21,10 +23,10 @@ from bridge.errors import (
     SpecError,
 )
 from bridge.fit import translate
-from bridge.replications import replicate
+from bridge.replications import checked_numbers, replicate
 from bridge.result import Result
 from bridge.simulation_design import SimulationDesign
-from bridge.simulation_rows import design_of_rows, rows_of
+from bridge.simulation_rows import TRIES, design_of_rows, possible_rows
 from bridge.spec import ModelSpec
 from bridge.study_result import Study
 from bridge.study_task import EngineChoice, StudyTask
@@ -91,7 +93,8 @@ def simulation_study(
     RequestError
         Where an argument is wrong or an engine cannot express a model; before anything long runs.
     EngineFailed
-        Where a process was killed. A fit that fails is counted, and a row of ``estimates``.
+        Where a process was killed. A fit that fails is counted, and a row of ``estimates``; where
+        a data set cannot be drawn (a random covariate that happens not to vary), so are all of it.
 
     Notes
     -----
@@ -111,6 +114,7 @@ def simulation_study(
     >>> study.table().query("parameter == 'delta[Intercept]'")["n"].tolist()
     [4, 4]
     """
+    replications, seed = checked_numbers(replications, seed)
     task, full = _task(truth, design, models, engines, spec, seed)
     key = _key(task, full)
     rows = replicate(
@@ -123,13 +127,7 @@ def _task(
     truth: Any, design: Any, models: Any, engines: Any, spec: Any, seed: int
 ) -> tuple[StudyTask, dict[str, float]]:
     """Return the task of a study and its full truth; refuse now what all replications would."""
-    models = _models(models)
-    if isinstance(engines, str):
-        engines = [engines]
-    tables = engines if isinstance(engines, Mapping) else {name: {} for name in engines}
-    if not tables:
-        raise OptionError("A study has no engine; name one, such as engines=['agq'].")
-    choices = {str(label): EngineChoice.of(str(label), table) for label, table in tables.items()}
+    models, choices = _models(models), _choices(engines)
     spec = next(iter(models.values())) if spec is None else spec
     if not isinstance(spec, ModelSpec):
         raise SpecError(f"spec= of a study is a ModelSpec, not {type(spec).__name__}.")
@@ -139,13 +137,26 @@ def _task(
             "The truth of a study is a mapping from parameters to numbers, or a fitted result, not "
             f"{type(truth).__name__}."
         )
-    first = np.random.default_rng(seed)
-    frame = rows_of(spec, fitted, design, first)
-    made = design_of_rows(spec, frame)
+    make = partial(design_of_rows, spec)
+    frame, made = possible_rows(spec, fitted, design, np.random.default_rng(seed), make)
     given = dict(truth) if fitted is None else of_result(made, fitted)
     task = StudyTask(spec, given, frame if design is None else design, models, choices)
     _check_fits(task, seed)
     return task, complete(made, given)
+
+
+def _choices(engines: Any) -> dict[str, EngineChoice]:
+    if isinstance(engines, str):
+        engines = [engines]
+    if not isinstance(engines, Mapping | Sequence):
+        raise OptionError(
+            "The engines of a study are names, or a mapping from names to options, not "
+            f"{engines!r}."
+        )
+    tables = engines if isinstance(engines, Mapping) else {name: {} for name in engines}
+    if not tables:
+        raise OptionError("A study has no engine; name one, such as engines=['agq'].")
+    return {str(label): EngineChoice.of(str(label), table) for label, table in tables.items()}
 
 
 def _models(models: Any) -> dict[str, ModelSpec]:
@@ -158,8 +169,8 @@ def _models(models: Any) -> dict[str, ModelSpec]:
 
 
 def _check_fits(task: StudyTask, seed: int) -> None:
-    """Word every fit of the first replication, so that what cannot be fitted is refused now."""
-    data, _ = task.data(np.random.SeedSequence(seed, spawn_key=(0,)))
+    """Word every fit of the first data set, so that what cannot be fitted is refused now."""
+    data = _first(task, seed)
     for name, model in task.models.items():
         for choice in task.engines.values():
             try:
@@ -168,6 +179,16 @@ def _check_fits(task: StudyTask, seed: int) -> None:
                 continue
             except RequestError as error:
                 raise type(error)(f"Model {name} of the study: {error}") from None
+
+
+def _first(task: StudyTask, seed: int) -> pd.DataFrame:
+    """Return the data of the first replication that has any."""
+    for number in range(TRIES):
+        try:
+            return task.data(np.random.SeedSequence(seed, spawn_key=(number,)))[0]
+        except DataError as error:
+            said = error
+    raise said
 
 
 def _key(task: StudyTask, full: Mapping[str, float]) -> dict[str, Any]:

@@ -109,7 +109,12 @@ class StudyTask:
         The data depend on the replication's seeds alone, and so does the seed of every sampler, so
         that another model or engine in a study changes no number of the others.
         """
-        data, seed = self.data(seeds)
+        try:
+            data, seed = self.data(seeds)
+        except DataError as error:  # the draw's covariates are such as the model cannot have
+            why = f"No data: {error}"
+            pairs = [(model, label) for model in self.models for label in self.engines]
+            return pd.concat([_failed(*pair, why, np.nan) for pair in pairs], ignore_index=True)
         parts = [
             fit_rows(model, label, spec, choice, data, seed)
             for model, spec in self.models.items()
@@ -156,12 +161,21 @@ def fit_rows(
         said = "; ".join(word for word in result.warnings if word != SPURIOUS)
         status, why = OK if converged else FAILED, said or None
     except (EngineFailed, DataError, np.linalg.LinAlgError, ArithmeticError) as error:
-        rows = pd.DataFrame([dict.fromkeys(("parameter", "component", "scale"))], dtype=object)
-        rows[_NUMBERS] = np.nan
-        status, why = FAILED, f"{type(error).__name__}: {error}"
+        why = f"{type(error).__name__}: {error}"
+        return _failed(model, label, why, time.perf_counter() - start)
     seconds = time.perf_counter() - start
-    rows = rows.assign(model=model, engine=label, status=status, why=why, seconds=seconds)
-    # text also where none of it is known, so that the table's types do not depend on its rows
+    return _typed(rows.assign(model=model, engine=label, status=status, why=why, seconds=seconds))
+
+
+def _failed(model: str, label: str, why: str, seconds: float) -> pd.DataFrame:
+    """Return the row of a fit that gave no estimates."""
+    rows = pd.DataFrame([dict.fromkeys(("parameter", "component", "scale"))], dtype=object)
+    rows[_NUMBERS] = np.nan
+    return _typed(rows.assign(model=model, engine=label, status=FAILED, why=why, seconds=seconds))
+
+
+def _typed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Make text of columns without any, so that the table's types do not depend on its rows."""
     return rows[list(ROWS)].astype(dict.fromkeys(_TEXTS, "string"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from bridge.result import Result
 
 #: Two ways to say one number agree up to this share of it.
 _SAME = 1e-6
+#: How names of SDs begin, here in priors and in other packages.
+_SDS = ("sd", "sigma", "log_sd", "logsd", "b_sigma")
 
 
 def complete(design: Design, truth: Mapping[str, Any]) -> dict[str, float]:
@@ -43,7 +46,13 @@ def complete(design: Design, truth: Mapping[str, Any]) -> dict[str, float]:
         Naming what is missing, unknown, out of range or in contradiction.
     """
     known = parameters_of(design)
-    values = {str(name): _number(str(name), value, known) for name, value in truth.items()}
+    for name in truth:
+        if name not in known:
+            raise OptionError(
+                f"The truth has '{name}', which this model does not have."
+                f"{_hint(design, str(name))} It has: {', '.join(known)}."
+            )
+    values = {str(name): _number(str(name), value) for name, value in truth.items()}
     _check_variances(design, values)
     found, derived = (_classes if design.spec.classes else _covariances)(design, values)
     missing = [name for name in known if name not in values and name not in derived]
@@ -101,12 +110,30 @@ def named_points(design: Design, points: np.ndarray) -> dict[str, float]:
     }
 
 
-def _number(name: str, value: Any, known: list[str]) -> float:
-    if name not in known:
-        raise OptionError(
-            f"The truth has '{name}', which this model does not have.{suggest(name, known)} "
-            f"It has: {', '.join(known)}."
+def _hint(design: Design, name: str) -> str:
+    """Return what is wrong with an unknown name: its scale, its order or its spelling."""
+    if name.lower().startswith(_SDS):
+        return (
+            " No SD is read here: tau[a,a] is a variance, the square of the SD, and delta is of "
+            "the log variance, twice the log SD."
         )
+    known = parameters_of(design)
+    for a, b in combinations(range(len(design.effects)), 2):
+        for variable in ("tau", "rho"):
+            right, turned = (
+                names.flat(variable, design.pair_label(pair)) for pair in ((a, b), (b, a))
+            )
+            if name == turned and right in known:
+                return f" Write {right}."
+            if name in (right, turned) and design.block[a] != design.block[b]:
+                return (
+                    " These effects are independent in this model; terms that share an id, as "
+                    "(1 | s | g) in both functions, have correlated ones."
+                )
+    return suggest(name, known)
+
+
+def _number(name: str, value: Any) -> float:
     try:
         found = float(value)
     except (TypeError, ValueError):

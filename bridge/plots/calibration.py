@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _WIDTH, _HEIGHT, _COLUMNS = 3.1, 2.5, 3
 _BAND = "#D9D9D9"
+#: A name of so many letters fills the width of a panel; the smallest type, in points.
+_LONG, _LEAST = 30, 5.0
 
 
 def calibration_ranks(
@@ -134,6 +136,7 @@ def _histogram(ax: Axes, calibration: Calibration, name: str) -> None:
     ax.set_ylim(0, 1.15 * max(float(upper), float(counts.max())))
     caption = _caption(calibration, len(ranks))
     style.words(ax, name, caption, f"rank among {L} draws", "simulations")
+    _fit_title(ax, name)
 
 
 def _difference(ax: Axes, calibration: Calibration, name: str) -> None:
@@ -157,9 +160,16 @@ def _difference(ax: Axes, calibration: Calibration, name: str) -> None:
     edge = 1.15 * float(np.abs([lower / len(ranks) - z, upper / len(ranks) - z, line]).max())
     ax.set(xlim=(0, 1), ylim=(-edge, edge))
     style.words(ax, name, _caption(calibration, len(ranks)), f"rank / {L + 1}", "ECDF less uniform")
+    _fit_title(ax, name)
     if outside:
         ax.text(0.98, 0.97, "outside", transform=ax.transAxes, ha="right", va="top",
                 fontsize=style.SMALL)  # fmt: skip
+
+
+def _fit_title(ax: Axes, name: str) -> None:
+    """Write a long name so small that it does not run into the next panel."""
+    size = style.LARGE * min(1.0, _LONG / len(name))
+    ax.set_title(name, loc="left", fontsize=max(size, _LEAST), pad=style.TITLE_PAD)
 
 
 def _caption(calibration: Calibration, size: int) -> str:

@@ -195,3 +195,15 @@ def test_what_is_refused(name: str) -> None:
     with pytest.raises(errors.RequestError) as raised:
         bridge.calibrate(**{"spec": SPEC, "design": DESIGN, "engine": "fake", "seed": 1, **parts})
     assert said in str(raised.value)
+
+
+def test_covariates_that_a_model_cannot_have_are_drawn_again() -> None:
+    """A binary covariate of three groups is the same in all of them once in four."""
+    w = {"w": {"level": "group", "law": "bernoulli"}}
+    design = bridge.SimulationDesign(groups=3, size=8, covariates=w)
+    spec = ModelSpec("y ~ 1 + w", priors=PRIORS)
+    found = bridge.calibrate(spec, design, "ols", 12, seed=1, workers=1)
+    assert not found.failed and found.simulations == 12
+    never = bridge.SimulationDesign(covariates={"w": {"law": "bernoulli", "share": 0}})
+    with pytest.raises(errors.DataError, match="w is zero in every row"):
+        bridge.calibrate(spec, never, "ols", 2, seed=1)

@@ -129,6 +129,7 @@ def test_failed_fits_are_counted_and_never_pass() -> None:
     assert not found.passed and "3 failed" in found.summary()
     every = calibration(failed=200)
     assert not every.passed and not every.table["inside"].any()
+    assert every.summary().count("no ranks") == 3 and "OUTSIDE" not in every.summary()
     with pytest.raises(errors.NotAvailable, match="Every fit failed"):
         every.of("gamma[x]")
 

@@ -57,6 +57,22 @@ def test_an_ecdf_is_drawn_within_its_band() -> None:
         assert "nuts, posterior; 200 simulations" in texts(ax)
 
 
+def test_a_long_name_does_not_run_into_the_next_panel() -> None:
+    name = "kappa[rho(u:Intercept,v:Intercept),sector]"
+    ranks = calibration().ranks
+    found = Calibration(
+        ranks.assign(parameter=ranks["parameter"].replace("delta[Intercept]", name)),
+        99, "nuts", "posterior", "y",
+    )  # fmt: skip
+    for draw in (plots.calibration_ecdf, plots.calibration_ranks):
+        axes = draw(found)
+        axes[0].figure.canvas.draw()
+        for ax, own in zip(axes, found.parameters, strict=True):
+            assert ax.get_title(loc="left") == own
+            wide = next(t for t in ax.get_children() if getattr(t, "get_text", str)() == own)
+            assert wide.get_window_extent().x1 <= ax.get_window_extent().x1 + 2
+
+
 def test_a_histogram_counts_ranks() -> None:
     found = calibration()
     (ax,) = plots.calibration_ranks(found, "delta[Intercept]")

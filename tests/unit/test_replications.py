@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bridge.errors import EngineFailed, OptionError, RequestError
-from bridge.replication_parts import Parts
+from bridge.errors import DataFileError, EngineFailed, OptionError, RequestError
+from bridge.replication_parts import Parts, study_of
 from bridge.replications import _duration, replicate
 
 
@@ -119,6 +119,18 @@ def test_another_key_or_seed_is_refused(tmp_path):
         run(2, tmp_path, key={"spec": "a", "truth": {"x": 2.0}})
     with pytest.raises(RequestError, match="a study with seed 3, and this one has 4"):
         run(2, tmp_path, key={"spec": "a", "truth": {"x": 1.0}}, seed=4)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    run(np.int64(2), tmp_path, seed=np.int64(4))
+    pd.testing.assert_frame_equal(run(2, tmp_path, seed=4), run(2, seed=4))
+
+
+@pytest.mark.parametrize("seed", ['"a"', "true", "1.5"])
+def test_a_folder_whose_seed_is_none_is_said(tmp_path, seed):
+    (tmp_path / "study.json").write_text(f'{{"key": {{"truth": {{}}}}, "seed": {seed}}}')
+    with pytest.raises(DataFileError, match="is not a study's: its seed is"):
+        study_of(tmp_path)
 
 
 @pytest.mark.parametrize(

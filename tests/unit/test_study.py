@@ -189,3 +189,42 @@ def test_what_cannot_be_fitted_is_refused_before_anything_runs(tmp_path) -> None
 def test_a_folder_without_a_study_is_said(tmp_path) -> None:
     with pytest.raises(DataFileError, match="cannot be read"):
         bridge.Study.load(tmp_path)
+
+
+@pytest.mark.parametrize("seed", [-1, True, "1", 1.5, None])
+def test_bad_seeds_are_said_before_anything_is_drawn(seed) -> None:
+    with pytest.raises(OptionError, match="seed is a whole number, at least 0"):
+        small(1, seed=seed)
+
+
+def test_engines_that_are_no_names_are_said() -> None:
+    with pytest.raises(OptionError, match="engines of a study are names"):
+        small(1, engines=None)
+
+
+# --- data sets that cannot be drawn -----------------------------------------------------------
+def test_a_covariate_that_does_not_vary_fails_its_replication_and_not_the_study(tmp_path) -> None:
+    """A binary covariate of four groups is the same in all of them once in eight."""
+    spec = bridge.ModelSpec("y ~ 1 + w")
+    w = {"w": {"level": "group", "law": "bernoulli"}}
+    design = bridge.SimulationDesign(groups=4, size=5, covariates=w, group="school")
+    truth = {"gamma[Intercept]": 0, "gamma[w]": 1, "delta[Intercept]": 0}
+    replications, seed = np.int64(12), np.int64(1)  # NumPy's numbers are numbers
+    found = bridge.simulation_study(
+        truth, design, {"A": spec, "B": spec}, ["ols"], replications, seed, tmp_path, workers=1
+    )
+    constant = [k for k in range(12) if design.draw(drawn_from(k))["w"].nunique() == 1]
+    assert constant
+    failures = found.failures()
+    assert failures["replication"].tolist() == sorted(2 * constant)
+    assert failures["why"].str.startswith("No data: In the mean function, w is").all()
+    assert found.fits()["failed"].tolist() == [len(constant)] * 2
+    assert set(found.table()["n"]) == {12 - len(constant)}
+
+
+def drawn_from(number: int) -> np.random.Generator:
+    """Return the random numbers of the covariates of a replication of seed 1."""
+    from bridge.simulation_rows import streams
+
+    of_data, _ = np.random.SeedSequence(1, spawn_key=(number,)).spawn(2)
+    return streams(of_data, 3)[0]
