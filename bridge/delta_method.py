@@ -129,7 +129,8 @@ def _quadratic(slopes: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     """
     unknown = np.isnan(np.diag(covariance))
     inside = np.where(unknown[:, None] | unknown[None], 0.0, covariance)
-    variance = np.einsum("pn,pq,qn->n", slopes, inside, slopes, optimize=True)
+    with np.errstate(invalid="ignore", over="ignore"):  # of numbers that are infinite
+        variance = np.einsum("pn,pq,qn->n", slopes, inside, slopes, optimize=True)
     counts = (slopes[unknown] != 0).any(axis=0)
     return np.where(counts, np.nan, np.maximum(variance, 0.0))
 
