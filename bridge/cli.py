@@ -292,7 +292,7 @@ def report(
         list[str] | None,
         typer.Option(
             help="Of posteriors, beside dic, waic and loo: logo, leave-one-group-out, which can "
-            "take many minutes."
+            "take minutes."
         ),
     ] = None,
     as_json: Json = False,

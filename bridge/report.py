@@ -29,7 +29,7 @@ def report(
         A file to write the page to as well.
     criteria : str or sequence of str
         Of `bridge.criteria`, for posteriors; none to leave them out. ``"logo"`` integrates group
-        effects out at every draw, which can take many minutes, and is made where it is named.
+        effects out at every draw, which can take minutes, and is made where it is named.
     progress : bool or callable, optional
         As in `bridge.fit`.
 

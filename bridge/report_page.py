@@ -33,7 +33,7 @@ _OF_SEVERAL = "In brackets: standard error or posterior SD, on the scale beside 
 
 _LOGO = (
     "Leave-one-group-out (logo) is not on this page: it integrates group effects out at every "
-    'draw, which can take many minutes. bridge.report(…, criteria=["dic", "waic", "loo", "logo"]) '
+    'draw, which can take minutes. bridge.report(…, criteria=["dic", "waic", "loo", "logo"]) '
     "adds it, as bridge report DIR --criteria logo does."
 )
 
