@@ -93,10 +93,11 @@ def with_variance(
         that counts has no covariance.
     """
     size = len(covariance)
-    slopes = values[:-1].imag / STEP
-    variance = _quadratic(slopes[:size], covariance)
-    if spread is not None:
-        variance = variance + _of_effects(slopes[size:], spread)
+    with np.errstate(over="ignore", invalid="ignore"):  # of numbers that are infinite
+        slopes = values[:-1].imag / STEP
+        variance = _quadratic(slopes[:size], covariance)
+        if spread is not None:
+            variance = variance + _of_effects(slopes[size:], spread)
     return values[-1].real, variance
 
 
@@ -129,8 +130,7 @@ def _quadratic(slopes: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     """
     unknown = np.isnan(np.diag(covariance))
     inside = np.where(unknown[:, None] | unknown[None], 0.0, covariance)
-    with np.errstate(invalid="ignore", over="ignore"):  # of numbers that are infinite
-        variance = np.einsum("pn,pq,qn->n", slopes, inside, slopes, optimize=True)
+    variance = np.einsum("pn,pq,qn->n", slopes, inside, slopes, optimize=True)
     counts = (slopes[unknown] != 0).any(axis=0)
     return np.where(counts, np.nan, np.maximum(variance, 0.0))
 
