@@ -147,6 +147,9 @@ def test_saved_results_and_the_command_line(tmp_path: Path) -> None:
     assert found.exit_code == 0, found.output
     written = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "agq and fake" in written and 'id="pictures"' in written
+    found = CliRunner().invoke(app, ["report", str(tmp_path), "--criteria", "lgoo"])
+    assert isinstance(found.exception, errors.OptionError)
+    assert "not 'lgoo'" in str(found.exception)
 
 
 def test_what_is_no_report(tmp_path: Path) -> None:
