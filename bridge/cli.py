@@ -288,6 +288,13 @@ def report(
         Path | None,
         typer.Option(help="The page; by default report.html in the first folder."),
     ] = None,
+    criteria: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of posteriors, beside dic, waic and loo: logo, leave-one-group-out, which can "
+            "take minutes."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write one self-contained page on saved fits of one model."""
@@ -295,7 +302,8 @@ def report(
 
     first = results[0] if results[0].is_dir() else results[0].parent
     target = out if out is not None else first / "report.html"
-    make_report(*results, out=target)
+    wanted = dict.fromkeys(["dic", "waic", "loo", *(criteria or [])])
+    make_report(*results, out=target, criteria=list(wanted))
     if as_json:
         _print_json({"report": str(target)})
     else:

@@ -93,10 +93,11 @@ def with_variance(
         that counts has no covariance.
     """
     size = len(covariance)
-    slopes = values[:-1].imag / STEP
-    variance = _quadratic(slopes[:size], covariance)
-    if spread is not None:
-        variance = variance + _of_effects(slopes[size:], spread)
+    with np.errstate(over="ignore", invalid="ignore"):  # of numbers that are infinite
+        slopes = values[:-1].imag / STEP
+        variance = _quadratic(slopes[:size], covariance)
+        if spread is not None:
+            variance = variance + _of_effects(slopes[size:], spread)
     return values[-1].real, variance
 
 

@@ -12,7 +12,7 @@ from bridge import arviz_compat, names
 from bridge.columns import Factor
 from bridge.design import Design, RandomPart, outcome_mad
 from bridge.encode import Encoded, Piece
-from bridge.result import Result
+from bridge.result import Result, check_result
 
 
 def design_of(result: Result) -> Design:
@@ -30,6 +30,7 @@ def design_of(result: Result) -> Design:
         design stand as they were multiplied out: ``columns`` holds them by label, each term is
         one of them, and the random terms of a function are one term.
     """
+    check_result(result)
     groups = arviz_compat.groups_of(result.idata)
     observed, constant = groups["observed_data"][result.spec.outcome], groups["constant_data"]
     y = np.asarray(observed.values, dtype=float)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class ModelParts:
     """What the equations are made of: labels and levels, no numbers.
 
     ``level2`` are the columns that are constant within groups; ``assumed`` those of them
-    that are only taken to be so.
+    that are only taken to be so, ``why`` the reason.
     """
 
     mean: Encoded
@@ -33,6 +34,7 @@ class ModelParts:
     level2: frozenset[str]
     functions: Mapping[str, Encoded] = field(default_factory=dict)
     assumed: tuple[str, ...] = ()
+    why: str = "no data are given"
     size: str = ""
 
     @property
@@ -110,10 +112,91 @@ def from_data(spec: ModelSpec, data: pd.DataFrame) -> ModelParts:
         mean_random=design.mean_random,
         variance_random=design.variance_random,
         level2=_constant_columns(design) if spec.group else frozenset(),
-        size=f"; {len(design.y):,} units"
-        + (f" in {len(design.group_labels):,} groups" if spec.group else ""),
+        size=_size(design),
         functions=design.level2,
     )
+
+
+def _size(design: Design) -> str:
+    groups = f" in {len(design.group_labels):,} groups" if design.spec.group else ""
+    return f"; {len(design.y):,} units{groups}"
+
+
+def from_fit(design: Design) -> ModelParts:
+    """Return the parts of a fit from its design as `bridge.design_of.design_of` rebuilds it.
+
+    Its columns stand as they were multiplied out; what each is made of is found by its label, from
+    the spec's terms and the levels of their factors. A column that stands in products alone is
+    taken to be at the level that the spec tells.
+    """
+    spec, bare = design.spec, from_spec(design.spec)
+
+    def fixed(terms: Encoded, labels: Sequence[str]) -> Encoded:
+        known = _labelled(terms, design.states or {})
+        kept = tuple(label for label in labels if label in known)
+        return replace(terms, labels=kept, pieces=tuple(known[label] for label in kept))
+
+    def random(parts: Iterable[RandomPart], letter: str) -> tuple[RandomPart, ...]:
+        start = names.effect(letter, "")
+        own = [e.removeprefix(start) for e in design.effects if e.startswith(start)]
+        return tuple(
+            replace(part, encoded=encoded, effects=tuple(range(len(encoded.labels))))
+            for part in parts
+            for encoded in [fixed(part.encoded, own)]
+        )
+
+    found = ModelParts(
+        mean=fixed(bare.mean, design.mean.labels),
+        variance=fixed(bare.variance, design.variance.labels),
+        mean_random=random(bare.mean_random, "u"),
+        variance_random=random(bare.variance_random, "v"),
+        level2=frozenset(),
+        why="the fit keeps no column of it alone",
+        size=_size(design),
+    )
+    functions = {
+        key: fixed(terms, design.level2[key].labels)
+        for key, terms in _with_functions(found, spec).functions.items()
+    }
+    varies = _varying_of_fit(found, design) | dict.fromkeys(
+        (n for terms in functions.values() for piece in terms.pieces for n, _ in piece), False
+    )
+    kept = frozenset(varies)
+    constant = frozenset(name for name, own in varies.items() if not own)
+    assumed = tuple(name for name in bare.assumed if name not in kept)
+    level2 = constant | (bare.level2 - kept) if spec.group else frozenset()
+    return replace(found, functions=functions, level2=level2, assumed=assumed)
+
+
+def _labelled(terms: Encoded, states: Mapping[str, Any]) -> dict[str, Piece]:
+    """Return what every label that the terms can have is made of."""
+    found: dict[str, Piece] = {}
+    for term in terms.terms:
+        forms = [
+            [(name, level) for level in states.get(name, {}).get("levels", (None,))]
+            for name in term
+        ]
+        for piece in product(*forms):
+            words = [name if level is None else f"{name}[{level}]" for name, level in piece]
+            found[":".join(words) or names.INTERCEPT] = piece
+    return found
+
+
+def _varying_of_fit(parts: ModelParts, design: Design) -> dict[str, bool]:
+    """Return whether each column that a fit keeps alone varies within groups."""
+    sides = ((parts.mean, parts.mean_random), (parts.variance, parts.variance_random))
+    kept = ((design.mean, design.mean_random), (design.variance, design.variance_random))
+    found: dict[str, bool] = {}
+    for (fixed, random), (own, effects) in zip(sides, kept, strict=True):
+        columns: dict[str, np.ndarray] = {}
+        for encoded in (own, *(part.encoded for part in effects)):
+            columns |= dict(zip(encoded.labels, encoded.matrix.T, strict=True))
+        for encoded in (fixed, *(part.encoded for part in random)):
+            for label, piece in zip(encoded.labels, encoded.pieces, strict=True):
+                if len(piece) == 1:
+                    varies = bool(len(varying_groups(columns[label], design.group)))
+                    found[piece[0][0]] = found.get(piece[0][0], False) or varies
+    return found
 
 
 def _with_functions(model: ModelParts, spec: ModelSpec) -> ModelParts:

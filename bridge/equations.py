@@ -134,6 +134,8 @@ class Equations:
         With data, columns that are constant within groups stand at level 2 and factors are
         spelt out in levels. Without, a predictor stands at level 1 unless the spec puts it at
         level 2: group means, predictors of ``level2``, and what multiplies a random slope.
+    parts : ModelParts, optional
+        In place of data, what the equations are made of (`bridge.equation_parts.from_fit`).
 
     Raises
     ------
@@ -146,9 +148,14 @@ class Equations:
     combined form is the same model with and without data.
     """
 
-    def __init__(self, spec: ModelSpec, data: pd.DataFrame | None = None) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        data: pd.DataFrame | None = None,
+        parts: ModelParts | None = None,
+    ) -> None:
         self.spec = spec
-        self.model = from_spec(spec) if data is None else from_data(spec, data)
+        self.model = parts or (from_spec(spec) if data is None else from_data(spec, data))
 
     def text(self) -> str:
         """Return the equations as lines of text, wrapped at 100 characters where possible."""
@@ -190,7 +197,7 @@ class Equations:
         if not self.model.assumed:
             return []
         return [
-            f"Taken to be constant within {self.spec.group}, since no data are given: "
+            f"Taken to be constant within {self.spec.group}, since {self.model.why}: "
             f"{', '.join(self.model.assumed)}."
         ]
 

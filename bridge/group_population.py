@@ -94,7 +94,7 @@ def variance_of_variances(sets: Parameters, rows: NewRows) -> np.ndarray:
     one, two = exponent(sets, rows, 1), exponent(sets, rows, 2)
     known = np.isfinite(two)
     one, two = (np.where(known, value, 0.0) for value in (one, two))
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite, times nothing or not
         found = np.exp(2 * (sets.delta @ rows.W.T + one)) * np.expm1(two - 2 * one)
     return np.where(known, found, np.inf)
 

@@ -94,6 +94,8 @@ def predict(
     ------
     OptionError
         Where ``groups``, ``draws`` or ``seed`` is not one of its values.
+    RequestError
+        Where it is given something else than a result.
     DataError
         Or a class below it, where the new data do not fit the model, or a group is not one of the
         fit's.
@@ -126,7 +128,9 @@ def predict(
 def _checked(result: Result, groups: Any, draws: Any, seed: Any) -> int | None:
     """Return how many outcomes to draw, None where the table is asked for."""
     from bridge.errors import OptionError, suggest
+    from bridge.result import check_result
 
+    check_result(result)
     if groups not in _GROUPS:
         raise OptionError(
             f"predict: groups is one of {', '.join(_GROUPS)}, not {groups!r}."

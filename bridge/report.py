@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def report(
     *results: Result | str | Path,
     out: str | Path | None = None,
-    criteria: Sequence[str] = ("dic", "waic", "loo", "logo"),
+    criteria: str | Sequence[str] = ("dic", "waic", "loo"),
     progress: Progress | bool | None = None,
 ) -> str:
     """Return a self-contained HTML page on fits of one model.
@@ -27,8 +27,9 @@ def report(
         Results, or files and folders of saved ones; all of one model and the same rows.
     out : str or Path, optional
         A file to write the page to as well.
-    criteria : sequence of str
-        Of `bridge.criteria`, for posteriors; none to leave them out.
+    criteria : str or sequence of str
+        Of `bridge.criteria`, for posteriors; none to leave them out. ``"logo"`` integrates group
+        effects out at every draw, which can take minutes, and is made where it is named.
     progress : bool or callable, optional
         As in `bridge.fit`.
 
@@ -41,6 +42,8 @@ def report(
 
     Raises
     ------
+    OptionError
+        Where a criterion is unknown.
     RequestError
         Where there is no result, or they are not of one model and the same rows.
     OutputError
@@ -48,11 +51,12 @@ def report(
     """
     from bridge.files import output_folder, write_text
     from bridge.progress import shown
-    from bridge.report_page import loaded, page
+    from bridge.report_page import asked_criteria, loaded, page
 
+    wanted = asked_criteria(criteria)
     found = loaded(results)
     with shown(progress, "report") as tell:
-        html = page(found, tuple(criteria), tell)
+        html = page(found, wanted, tell)
     if out is not None:
         target = Path(out)
         output_folder(target.parent)

@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from bridge.comparison import make_comparison
-from bridge.errors import RequestError
+from bridge.design_of import design_of
+from bridge.equation_parts import from_fit
+from bridge.equations import Equations
+from bridge.errors import OptionError, RequestError, suggest
 from bridge.files import saved_results
+from bridge.information_criteria import CRITERIA
 from bridge.page import environment, when_and_where
 from bridge.report_pictures import pictures
 from bridge.report_tables import (
@@ -26,6 +30,30 @@ Tell = Callable[[float | None, str], None]
 
 _OF_ONE = "Standard errors of maximum likelihood or posterior SDs, 95% intervals."
 _OF_SEVERAL = "In brackets: standard error or posterior SD, on the scale beside the name."
+
+_LOGO = (
+    "Leave-one-group-out (logo) is not on this page: it integrates group effects out at every "
+    'draw, which can take minutes. bridge.report(…, criteria=["dic", "waic", "loo", "logo"]) '
+    "adds it, as bridge report DIR --criteria logo does."
+)
+
+
+def asked_criteria(criteria: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the criteria that a page is to hold.
+
+    Raises
+    ------
+    OptionError
+        Where one is unknown.
+    """
+    asked = (criteria,) if isinstance(criteria, str) else tuple(criteria)
+    for name in asked:
+        if name not in CRITERIA:
+            raise OptionError(
+                f"criteria holds some of {', '.join(CRITERIA)}, not {name!r}."
+                f"{suggest(str(name), CRITERIA)}"
+            )
+    return asked
 
 
 def loaded(results: Sequence[Result | str | Path]) -> list[Result]:
@@ -75,6 +103,8 @@ def page(results: Sequence[Result], criteria: Sequence[str], tell: Tell) -> str:
     # draws say most; of those the first
     shown = next((r for r in results if r.method == "posterior"), results[0])
     rows, notes = criteria_rows(results, labels, criteria, lambda text: tell(0.1, text))
+    if criteria and _without_logo(results, criteria):
+        notes.append(_LOGO)
     tell(0.5, "quantities")
     tables = quantity_tables(shown)
     tell(0.7, "pictures")
@@ -83,7 +113,7 @@ def page(results: Sequence[Result], criteria: Sequence[str], tell: Tell) -> str:
         title=_title(results[0]),
         when=when,
         machine=machine,
-        equations=results[0].spec.equations(),
+        equations=_equations(results[0]),
         data=data_rows(results[0]),
         **_estimates(results),
         convergence=convergence_rows(results, labels),
@@ -112,6 +142,17 @@ def _labels(results: Sequence[Result]) -> list[str]:
 
 def _title(result: Result) -> str:
     return f"{result.spec.mean}; log variance {result.spec.variance}"
+
+
+def _without_logo(results: Sequence[Result], criteria: Sequence[str]) -> bool:
+    """Tell whether there is a posterior of group effects whose logo was not asked for."""
+    able = any(result.method == "posterior" and result.effects for result in results)
+    return able and "logo" not in criteria
+
+
+def _equations(result: Result) -> str:
+    """Return the equations, with what the fit's own data say of levels and factors."""
+    return Equations(result.spec, parts=from_fit(design_of(result))).text()
 
 
 def _estimates(results: Sequence[Result]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bridge import arviz_compat, names
-from bridge.errors import DataFileError, NotAvailable, ResultVersionError, suggest
+from bridge.errors import DataFileError, NotAvailable, RequestError, ResultVersionError, suggest
 from bridge.spec import ModelSpec
 from bridge.whole_file import whole_file
 
@@ -365,6 +365,21 @@ class Result:
             "membership": None if self.membership is None else _frame_to_json(self.membership),
             "states": self.states,
         }
+
+
+def check_result(value: Any) -> None:
+    """Make sure that a value is a result.
+
+    Raises
+    ------
+    RequestError
+        Where it is something else.
+    """
+    if not isinstance(value, Result):
+        raise RequestError(
+            f"This takes a result, not {type(value).__name__}; bridge.fit makes one and "
+            "bridge.load reads a saved one."
+        )
 
 
 def load(path: str | Path) -> Result:

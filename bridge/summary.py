@@ -17,6 +17,17 @@ _COMPONENTS = {
 }
 
 
+def counted(number: int, word: str) -> str:
+    """Write how many of a thing there are.
+
+    Examples
+    --------
+    >>> counted(1, "group"), counted(1200, "row")
+    ('1 group', '1,200 rows')
+    """
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 def digits(value: Any, places: int = 4) -> str:
     """Write a number to some significant digits, ``<NA>`` where there is none.
 
@@ -143,6 +154,6 @@ def method_words(result: Result) -> str:
         return words[result.method] + robust
     s = result.settings
     return (
-        f"posterior of {s['chains']} chains of {s['warmup']} warm-up and {s['draws']} kept draws, "
-        f"seed {result.seed}"
+        f"posterior of {counted(s['chains'], 'chain')} of {s['warmup']} warm-up and {s['draws']} "
+        f"kept draws, seed {result.seed}"
     )

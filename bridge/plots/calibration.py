@@ -11,6 +11,7 @@ from scipy import stats
 from bridge.calibration_ranks import band, below, bins_of, described, histogram
 from bridge.errors import OptionError
 from bridge.plots import style
+from bridge.summary import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -175,7 +176,7 @@ def _fit_title(ax: Axes, name: str) -> None:
 def _caption(calibration: Calibration, size: int) -> str:
     """Say whose draws a panel is of, and of how many simulations."""
     failed = f", {calibration.failed} failed" if calibration.failed else ""
-    return f"{calibration.engine}, {calibration.method}; {size} simulations{failed}"
+    return f"{calibration.engine}, {calibration.method}; {counted(size, 'simulation')}{failed}"
 
 
 def _heading(axes: Sequence[Axes], calibration: Calibration, of_band: str) -> None:

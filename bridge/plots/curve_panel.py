@@ -28,6 +28,8 @@ _LEVELS = tuple(
 HIGHLIGHTS = ((style.GREEN, "-"), (style.PURPLE, "--"), (style.ORANGE, "-."),
               (style.SKY, (0, (8, 3))), (style.BLACK, ":"),
               (style.VERMILLION, (0, (5, 1, 1, 1))))  # fmt: skip
+#: Marks on their curves, which tell them from levels with the same kind of line.
+_MARKS, _MARKS_OF_A_CURVE = ("o", "s", "^", "D", "v", "P"), 5
 
 
 @dataclass(frozen=True)
@@ -154,10 +156,13 @@ def thin_curves(ax: Axes, shared: Curved, frame: pd.DataFrame, key: str, label: 
 
 def highlighted_curves(ax: Axes, shared: Curved, groups: pd.DataFrame) -> None:
     """Draw the groups to be seen, each named in the legend."""
-    for label, (colour, line) in zip(shared.highlight, shared.looks_of_groups(), strict=False):
+    looks = zip(shared.highlight, shared.looks_of_groups(), _MARKS, strict=False)
+    for i, (label, (colour, line), mark) in enumerate(looks):
         x, y = _numbers(groups[groups["group"] == label], shared.x, "estimate")
         name = f"{style.group_name(shared.result)} {label}"
-        rimmed(ax, x, y, color=colour, ls=line, lw=1.7, zorder=8, label=name)
+        every = max(len(x) // _MARKS_OF_A_CURVE, 1)
+        rimmed(ax, x, y, color=colour, ls=line, lw=1.7, zorder=8, label=name, marker=mark, ms=4.5,
+               mec=style.BLACK, mew=0.5, markevery=(i % every, every))  # fmt: skip
 
 
 def rimmed(ax: Axes, x: Any, y: Any, **look: Any) -> None:

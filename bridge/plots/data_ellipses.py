@@ -18,6 +18,7 @@ from bridge.plots import style
 from bridge.plots.ellipses import Ellipse, data_ellipse, fixed_ellipse, mean_ellipse
 from bridge.result import Result
 from bridge.spec import ModelSpec
+from bridge.summary import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -181,7 +182,7 @@ def _level(name: str, fits: GroupFits, groups: np.ndarray) -> _Level:
 
 
 def _draw(ax: Axes, level: _Level, colour: str, marker: str) -> None:
-    label = f"{level.name} ({len(level.points)} groups)"
+    label = f"{level.name} ({counted(len(level.points), 'group')})"
     ax.plot(*level.points.T, ls="", marker=marker, ms=3.6, mew=0, color=colour, alpha=0.6,
             label=label)  # fmt: skip
     for ellipse in level.data:

@@ -12,6 +12,7 @@ from bridge.errors import NotAvailable, OptionError, suggest
 from bridge.plots import style
 from bridge.quantities.residuals import residuals
 from bridge.result import Result
+from bridge.summary import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,8 +32,9 @@ class _Sample:
 
     values: np.ndarray
     name: str
-    units: str
+    unit: str
     omitted: int
+    whose: str = ""
 
     @property
     def scale(self) -> str:
@@ -40,7 +42,8 @@ class _Sample:
 
     def caption(self, result: Result, *more: str) -> str:
         left_out = [f"{self.omitted} left out, not known well enough"] * bool(self.omitted)
-        return style.caption(result, f"{len(self.values)} {self.units}", *more, *left_out)
+        number = f"{counted(len(self.values), self.unit)}{self.whose}"
+        return style.caption(result, number, *more, *left_out)
 
 
 def qq(result: Result, of: str = RESIDUALS, band: str = POINTWISE, ax: Axes | None = None) -> Axes:
@@ -65,7 +68,9 @@ def qq(result: Result, of: str = RESIDUALS, band: str = POINTWISE, ax: Axes | No
     matplotlib.axes.Axes
         Point i of n stands at the normal quantile of (i - 1/2) / n. The line is that of equality,
         not fitted. Estimated residuals are only nearly independent and standard normal: points a
-        little outside a pointwise band are no finding.
+        little outside a pointwise band are no finding. The line below the title says how many
+        groups are left out: those whose effect is known no better than the population says, which
+        `bridge.quantities.residuals` does not standardise.
 
     Raises
     ------
@@ -191,7 +196,7 @@ def _sample(result: Result, of: str) -> _Sample:
             f"There is no '{of}' to draw.{suggest(str(of), known)} There are: {', '.join(known)}."
         )
     if of == RESIDUALS:
-        return _Sample(residuals(result)["standardised"].to_numpy(float), of, "rows", 0)
+        return _Sample(residuals(result)["standardised"].to_numpy(float), of, "row", 0)
     frame = residuals(result, level=2)
     values = frame.loc[frame["effect"] == of, "standardised"]
     if values.isna().all():
@@ -200,4 +205,5 @@ def _sample(result: Result, of: str) -> _Sample:
             "any group, or says no more than its variance; agq and the samplers do."
         )
     kept = values.dropna().to_numpy(float)
-    return _Sample(kept, of, f"groups ({style.group_name(result)})", len(values) - len(kept))
+    whose = f" ({style.group_name(result)})"
+    return _Sample(kept, of, "group", len(values) - len(kept), whose)

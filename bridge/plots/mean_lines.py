@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bridge.plots import curve_panel, style
 from bridge.quantities.curves import MEAN, curves, split_by
 from bridge.result import Result
+from bridge.summary import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +75,7 @@ def mean_lines(
     name = style.group_name(result)
     with style.drawing(ax, _SIZE) as axes:
         if wanted:
-            many = f"{result.n_groups - len(shared.highlight)} groups ({name})"
+            many = f"{counted(result.n_groups - len(shared.highlight), 'group')} ({name})"
             curve_panel.thin_curves(axes, shared, own, "group", many)
         curve_panel.average_curves(axes, shared, average)
         curve_panel.highlighted_curves(axes, shared, own)

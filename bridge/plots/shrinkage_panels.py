@@ -17,6 +17,7 @@ from bridge.plots.curve_panel import HIGHLIGHTS, rimmed
 from bridge.plots.ellipses import population_ellipse
 from bridge.quantities.effects import shrinkage as numbers_of
 from bridge.result import Result
+from bridge.summary import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +73,7 @@ class Shrunk:
     def caption(self, *more: str) -> str:
         """Return outcome, engine and method, and how many groups have no own estimates."""
         lacking = int((~self.determined).sum())
-        words = [f"{lacking} without own estimates"] * bool(lacking)
+        words = [f"{counted(lacking, 'group')} without own estimates"] * bool(lacking)
         return style.caption(self.result, *words, *more)
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from bridge.columns import as_factor, as_frame, as_number, is_text
 from bridge.errors import DataError, OptionError, UnknownColumnError, suggest
 from bridge.plots import style
+from bridge.summary import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +73,9 @@ def uniform_quantiles(
         for own, name in zip(axes, names, strict=True):
             _variable(own, name, frame[name])
         missing = int(frame[names].isna().any(axis=1).sum())
-        told = f"{len(frame):,} rows, {missing or 'none'} with a missing value; dashed: mean"
+        told = (
+            f"{counted(len(frame), 'row')}, {missing or 'none'} with a missing value; dashed: mean"
+        )
         style.head(axes, "Uniform quantile plots", told)
     return axes
 
@@ -99,7 +102,7 @@ def _chosen(frame: pd.DataFrame, columns: Sequence[str] | str | None) -> list[An
 def _variable(ax: Axes, name: Any, column: pd.Series) -> None:
     known = column.dropna()
     missing = len(column) - len(known)
-    rows = f"{len(known):,} rows" + f"; {missing:,} missing" * bool(missing)
+    rows = counted(len(known), "row") + f"; {missing:,} missing" * bool(missing)
     if not len(known):
         ax.set(xticks=[], yticks=[])
         ax.text(0.5, 0.5, "all missing", transform=ax.transAxes, ha="center", va="center")

@@ -12,6 +12,7 @@ from bridge.plots import curve_panel, style
 from bridge.plots.curve_panel import Curved
 from bridge.quantities.curves import MEAN, VARIANCE, curves, redrawn_variances, split_by
 from bridge.result import Result
+from bridge.summary import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,7 +108,7 @@ def _fitted(ax: Axes, shared: Curved, average: pd.DataFrame, own: pd.DataFrame, 
     """Draw the groups of the fit and the average group."""
     if thin:
         J = shared.result.n_groups - len(shared.highlight)
-        many = f"{J} groups ({style.group_name(shared.result)})"
+        many = f"{counted(J, 'group')} ({style.group_name(shared.result)})"
         curve_panel.thin_curves(ax, shared, own, "group", many)
     curve_panel.average_curves(ax, shared, average)
     curve_panel.highlighted_curves(ax, shared, own)
@@ -116,7 +117,7 @@ def _fitted(ax: Axes, shared: Curved, average: pd.DataFrame, own: pd.DataFrame, 
 def _redrawn(ax: Axes, shared: Curved, average: pd.DataFrame, new: pd.DataFrame) -> None:
     """Draw groups that are not of the fit and the average group."""
     each = "" if shared.by is None else " at each"
-    many = f"{new['draw'].nunique()} new groups{each}"
+    many = f"{counted(new['draw'].nunique(), 'new group')}{each}"
     curve_panel.thin_curves(ax, shared, new, "draw", many)
     curve_panel.average_curves(ax, shared, average)
 

@@ -10,7 +10,7 @@ import pandas as pd
 from bridge import arviz_compat, names, scales
 from bridge.errors import NotAvailable, OptionError, suggest
 from bridge.quantities.values import Values, estimated
-from bridge.result import Result
+from bridge.result import Result, check_result
 
 _DIMS = {"mean": ("gamma", "mean_term"), "variance": ("delta", "variance_term")}
 
@@ -62,6 +62,7 @@ def contextual(
     """
     if function not in _DIMS:
         raise OptionError(f"function is 'mean' or 'variance', not {function!r}.")
+    check_result(result)
     parameter, dim = _DIMS[function]
     labels = _labels(result, dim)
     first, second, deviation = _terms(result, labels, x, within, between, centred)

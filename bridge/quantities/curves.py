@@ -15,7 +15,7 @@ from bridge.level2_profile import columns_of
 from bridge.newdata import rows_of
 from bridge.predict import predict
 from bridge.quantities.curve_rows import Curves, curve_frames
-from bridge.result import Result
+from bridge.result import Result, check_result
 
 OF_GROUPS = "group"
 MEAN, VARIANCE, SD = "mean", "variance", "SD"
@@ -132,6 +132,7 @@ def redrawn_variances(
         least = int(name == "draws")
         if not isinstance(number, Integral) or isinstance(number, bool) or number < least:
             raise OptionError(f"{name} is a whole number of at least {least}, not {number!r}.")
+    check_result(result)
     _check_effects(result, of)
     if result.spec.random_effects != "normal" or result.spec.association is not None:
         raise NotAvailable(
@@ -160,6 +161,7 @@ def split_by(result: Result, by: Any) -> tuple[str | None, bool]:
     OptionError
         Where it is something else, or there are two columns.
     """
+    check_result(result)
     given = [] if by is None else list(by) if isinstance(by, list | tuple) else [by]
     words = [word for word in given if word not in (OF_GROUPS, result.spec.group)]
     if len(words) > 1 or not all(isinstance(word, str) for word in given):

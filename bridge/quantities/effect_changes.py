@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bridge.errors import DataError, NotAvailable, suggest
-from bridge.result import Result
+from bridge.result import Result, check_result
 from bridge.same_model import check_same_data
 
 
@@ -35,6 +35,8 @@ def effect_changes(before: Result, after: Result, effect: str) -> pd.DataFrame:
     RequestError
         Where they are of different rows.
     """
+    for value in (before, after):
+        check_result(value)
     if before.spec.group != after.spec.group:
         raise DataError(
             f"The two fits are of groups {before.spec.group} and {after.spec.group}; give fits of "
@@ -45,12 +47,18 @@ def effect_changes(before: Result, after: Result, effect: str) -> pd.DataFrame:
     for which, result in (("first", before), ("second", after)):
         if effect not in result.effects:
             raise NotAvailable(
-                f"The {which} model has no effect '{effect}'.{suggest(effect, result.effects)} "
+                f"The {which} model has no effect '{effect}'."
+                f"{suggest(str(effect), result.effects)} "
                 f"It has: {', '.join(result.effects) or 'none'}."
             )
         table = result.group_effects
         tables.append(table[table["effect"] == effect].set_index("group"))
     old, new = tables
+    if set(old.index) != set(new.index):
+        raise DataError(
+            f"The two fits do not have the same labels of {before.spec.group}; write them alike in "
+            "both data, and fit again."
+        )
     found = pd.DataFrame({"quantity": effect, "group": list(old.index)})
     found["scale"] = list(old["scale"])
     pair = {"before": old["estimate"], "after": new["estimate"].reindex(old.index)}

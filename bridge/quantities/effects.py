@@ -228,9 +228,18 @@ def _check_same(before: Result, after: Result) -> None:
             f"The two fits are of {one.spec.outcome} in {one.spec.group} and of "
             f"{other.spec.outcome} in {other.spec.group}; changes are between models of the same."
         )
-    same = len(one.y) == len(other.y) and one.group_labels == other.group_labels
+    alike = len(one.y) == len(other.y) and set(one.group_labels) == set(other.group_labels)
+    if not alike:
+        raise DataError(
+            f"The two fits are not of the same rows and groups ({len(one.y):,} rows in "
+            f"{len(one.group_labels):,} groups, and {len(other.y):,} in "
+            f"{len(other.group_labels):,}); drop those with missing values of any predictor first, "
+            "and fit both again."
+        )
+    same = one.group_labels == other.group_labels and np.array_equal(one.group, other.group)
     if not same or not np.allclose(one.y, other.y, rtol=1e-12, atol=0):
         raise DataError(
-            f"The two fits are not of the same rows ({len(one.y)} and {len(other.y)}); drop those "
-            "with missing values of any predictor first, and fit both again."
+            f"The two fits have as many rows and the same groups, but not the same "
+            f"{one.spec.outcome} and {one.spec.group} in each row; fit both to the same rows in "
+            "the same order."
         )

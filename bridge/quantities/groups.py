@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from bridge.quantities.values import (
     sets_at_hand,
     values_of,
 )
-from bridge.result import Result
+from bridge.result import Result, check_result
 
 OWN = "own"
 MEAN, SPREAD, TOTAL, ICC = "mean", "variance", "total variance", "ICC"
@@ -93,8 +94,9 @@ def groups(
     those of all groups, with ``at="own"`` that of the group (Leckie, Parker, Goldstein & Tilling,
     sections 4.2 and 6.4).
     """
+    check_result(result)
     chosen = _chosen(result, of)
-    if not 0 < share < 1:
+    if not isinstance(share, Real) or not 0 < share < 1:
         raise OptionError(f"share is a number between 0 and 1, not {share!r}.")
     profiles = _profiles(result, at)
     own = isinstance(at, str)
@@ -220,7 +222,8 @@ def _minus_log_variance(v: Values, at: Profiles) -> np.ndarray:
 
 
 def _variance(v: Values, at: Profiles) -> np.ndarray:
-    found: np.ndarray = np.exp(_log_variance(v, at))
+    with np.errstate(over="ignore"):
+        found: np.ndarray = np.exp(_log_variance(v, at))
     return found
 
 
@@ -240,7 +243,8 @@ def _total(v: Values, at: Profiles) -> np.ndarray:
 
 def _icc(v: Values, at: Profiles) -> np.ndarray:
     between = between_groups(v.sets, at.rows)
-    found: np.ndarray = between / (between + _variance(v, at))
+    with np.errstate(invalid="ignore"):  # of two that are infinite
+        found: np.ndarray = between / (between + _variance(v, at))
     return found
 
 

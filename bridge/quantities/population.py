@@ -19,7 +19,7 @@ from bridge.newdata import NewRows
 from bridge.parameter_sets import Parameters
 from bridge.quantities.profiles import Profiles, profiles_of
 from bridge.quantities.values import estimated, sets_at_hand
-from bridge.result import Result
+from bridge.result import Result, check_result
 
 At: TypeAlias = Mapping[str, Any] | pd.DataFrame | None
 
@@ -183,6 +183,7 @@ def variance_partition(result: Result, at: At = None) -> pd.DataFrame:
     profile; Student-t effects have nu / (nu - 2) T. `bridge.quantities.groups` has the ICC of every
     group.
     """
+    check_result(result)
     if not any(effect.startswith("u:") for effect in result.effects):
         raise NotAvailable(
             "The mean has no group effects, so that no variance lies between groups."
@@ -225,6 +226,7 @@ def variance_ratios(result: Result) -> pd.DataFrame:
         A row for each coefficient but the intercept: parameter, scale, estimate, se, lower, upper,
         method. Of a posterior the mean over draws of the ratio.
     """
+    check_result(result)
     labels = [p for p in result.estimates["parameter"] if str(p).startswith("delta[")]
     found = estimated(result, lambda v: np.exp(v.delta), "positive")
     found.insert(0, "parameter", labels)

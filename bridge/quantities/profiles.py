@@ -16,7 +16,7 @@ from bridge.group_population import covariance_factor
 from bridge.newdata import NewRows, rows_at, rows_of
 from bridge.parameter_sets import at_estimates
 from bridge.prediction import level2_covariance
-from bridge.result import Result
+from bridge.result import Result, check_result
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +65,7 @@ def profiles_of(result: Result, at: Mapping[str, Any] | pd.DataFrame | None) -> 
         average of every column of the design matrices, those of level-2 functions among them, over
         the rows of the fit.
     """
+    check_result(result)
     if at is None:
         mean = _averaged(rows_of(result), lambda matrix: matrix.mean(axis=0, keepdims=True))
         return Profiles(pd.DataFrame(index=range(1)), mean)

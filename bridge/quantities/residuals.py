@@ -12,7 +12,7 @@ from bridge.newdata import rows_of
 from bridge.parameter_sets import at_estimates, estimated_effects
 from bridge.prediction import given_effects
 from bridge.quantities.profiles import variances_of_effects
-from bridge.result import Result
+from bridge.result import Result, check_result
 
 #: Of a posterior, the share of a variance within which two estimates of it count as equal.
 _NOISE = 0.05
@@ -62,6 +62,7 @@ def residuals(result: Result, level: int = 1) -> pd.DataFrame:
     T_kk is that of the group where a level-2 function has it, and nu / (nu - 2) times the scale
     matrix of Student-t effects.
     """
+    check_result(result)
     if level == 1:
         return _of_rows(result)
     if level == 2:

@@ -12,9 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import bridge
 from bridge import ModelSpec, datasets, resources
 from bridge.columns import Factor
 from bridge.design import make_design
+from bridge.design_of import design_of
+from bridge.equation_parts import from_fit
 from bridge.equation_words import quote
 from bridge.equations import Equations
 from bridge.errors import DataError
@@ -321,3 +324,48 @@ def test_import_of_the_package_is_light() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+# --- of a fit ---------------------------------------------------------------------------
+def _groups_and_a_factor() -> pd.DataFrame:
+    rng = np.random.default_rng(5)
+    g = np.repeat(np.arange(12), 10)
+    frame = pd.DataFrame({"g": [f"{k:02d}" for k in g], "x": rng.normal(size=120)})
+    frame["y"] = rng.normal(size=12)[g] + rng.normal(size=120)
+    frame["w"] = rng.normal(size=12)[g]
+    frame["f"] = pd.Categorical(rng.choice(["z", "a", "m"], 120), ["z", "a", "m"])
+    frame["k"] = pd.Categorical(np.array(["t", "r"])[g % 2], ["t", "r"])
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("mean", "variance", "level2"),
+    [
+        ("y ~ x * w + f + (1 + x | s | g)", "~ f * k + (1 | s | g)", None),
+        ("y ~ 0 + k + poly(x, 2) + (1 + x || g)", "~ I(x^2) + cvar(x, g)", None),
+        ("y ~ 0 + k + x:k + (1 + x || g)", "~ 1 + (1 | g)", None),
+        ("y ~ C(w) + (1 | s | g)", "~ k + (1 | s | g)", "~ k"),
+        ("y ~ x + f + (f | g)", "~ dvar(x, g)", {"tau": "~ w", "pcor": "~ k"}),
+        ("y ~ x * f", "~ x", None),
+    ],
+)
+def test_a_fit_has_the_equations_of_its_data(mean: str, variance: str, level2: object) -> None:
+    spec = ModelSpec(mean, variance, level2=level2)
+    data = _groups_and_a_factor()
+    parts = from_fit(make_design(spec, data))
+    assert Equations(spec, parts=parts).text() == Equations(spec, data).text()
+    assert Equations(spec, parts=parts).latex() == Equations(spec, data).latex()
+
+
+def test_the_design_that_a_fit_keeps_has_the_same_equations() -> None:
+    spec = ModelSpec("y ~ x * w + f + (1 + x | s | g)", "~ f * k + (1 | s | g)")
+    data = _groups_and_a_factor()
+    fit = bridge.fit(spec, data, "fake", chains=2, draws=20, seed=1)
+    assert Equations(spec, parts=from_fit(design_of(fit))).text() == spec.equations(data)
+
+
+def test_what_a_fit_does_not_keep_alone_is_taken_to_be_of_groups() -> None:
+    spec = ModelSpec("y ~ x + x:w + (1 + x | g)")
+    fit = bridge.fit(spec, _groups_and_a_factor(), "fake", chains=2, draws=20, seed=1)
+    text = Equations(spec, parts=from_fit(design_of(fit))).text()
+    assert text.endswith("within g, since the fit keeps no column of it alone: w.")

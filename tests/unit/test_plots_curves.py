@@ -95,6 +95,13 @@ def test_a_highlight_alone_draws_the_group_alone() -> None:
     assert not thin(ax) and set(named(ax)) == {"average group", "g 101"}
 
 
+def test_a_highlight_is_told_from_a_level_without_colour() -> None:
+    ax = plots.mean_lines(fitted(), "x", by="kind", highlight=[101, 103])
+    marks = {line.get_label(): line.get_marker() for line in ax.lines}
+    assert marks["g 101"] != marks["g 103"] and "None" not in (marks["g 101"], marks["g 103"])
+    assert {marks[f"kind {kind}"] for kind in ("brick", "plain", "stone")} == {"None"}
+
+
 @pytest.mark.parametrize("of", ["variance", "SD"])
 def test_variance_functions_draw_the_frame(of) -> None:
     frame = quantities.curves(fitted(), "x", of, by="group")

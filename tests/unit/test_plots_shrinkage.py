@@ -143,7 +143,7 @@ def test_groups_without_own_estimates_are_counted() -> None:
     rows = data().drop(data().index[data()["g"] == 101][1:])
     result = bridge.fit(PLAIN, rows, "agq")
     (ax,) = plots.shrinkage(result, "coefficients")
-    assert "1 without own estimates" in words(ax) and "BLUE (23)" in words(ax)
+    assert "1 group without own estimates" in words(ax) and "BLUE (23)" in words(ax)
     assert len(points(ax, "by the model")) == 24
     first, second = plots.shrinkage(result)
     sizes = [len(next(c for c in a.collections).get_segments()) for a in (first, second)]

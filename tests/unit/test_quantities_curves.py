@@ -293,3 +293,7 @@ def test_an_effect_in_two_models() -> None:
     elsewhere = bridge.fit(bridge.ModelSpec("y ~ 1 + x + (1 + x | kind)"), data(), "fake", seed=1)
     with pytest.raises(errors.DataError, match="of groups g and kind"):
         quantities.effect_changes(other, elsewhere, "u:x")
+    renamed = data().assign(g=lambda d: "s" + d["g"].astype(str))
+    elsewhere = bridge.fit(bridge.ModelSpec("y ~ 1 + x + (1 + x | g)"), renamed, "fake", seed=1)
+    with pytest.raises(errors.DataError, match="do not have the same labels of g"):
+        quantities.effect_changes(other, elsewhere, "u:x")

@@ -122,6 +122,12 @@ def test_models_that_cannot_be_laid_beside_each_other() -> None:
     fewer = bridge.fit(bridge.ModelSpec("y ~ 1 + (1 | g)"), data().iloc[:-1], "agq")
     with pytest.raises(errors.DataError, match="not of the same rows"):
         quantities.changes(result, fewer)
+    turned = data().iloc[::-1]
+    exchanged = data().assign(g=lambda d: d["g"].map({0: 1, 1: 0}).fillna(d["g"]).astype(int))
+    for rows in (turned, exchanged):
+        elsewhere = bridge.fit(bridge.ModelSpec("y ~ 1 + (1 | g)"), rows, "agq")
+        with pytest.raises(errors.DataError, match="not the same y and g in each row"):
+            quantities.group_changes(result, elsewhere)
     other = bridge.fit(bridge.ModelSpec("x ~ 1 + (1 | g)"), data(), "agq")
     with pytest.raises(errors.DataError, match="of y in g and of x in g"):
         quantities.group_changes(result, other)
@@ -169,3 +175,31 @@ def test_contextual_effects_that_the_model_does_not_have() -> None:
             quantities.contextual(result, **wrong)
     with pytest.raises(errors.OptionError, match="function is"):
         quantities.contextual(result, "x", function="sigma")
+
+
+def test_what_is_no_result() -> None:
+    result = fitted("y ~ 1 + (1 | g)")
+    for name in quantities.__all__:
+        function, more = getattr(quantities, name), ()
+        if "changes" in name:
+            more = (result, "u:Intercept")[: 2 if name == "effect_changes" else 1]
+        elif name in ("curves", "redrawn_variances"):
+            more = ("x",)
+        with pytest.raises(errors.RequestError, match="takes a result, not str"):
+            function("m1.nc", *more)
+    with pytest.raises(errors.RequestError, match="takes a result, not str"):
+        bridge.predict("m1.nc")
+    with pytest.raises(errors.OptionError, match="share is a number between 0 and 1, not 'a'"):
+        quantities.groups(result, share="a")
+    with pytest.raises(errors.NotAvailable, match="has no effect '3'"):
+        quantities.effect_changes(result, result, 3)
+
+
+def test_numbers_that_are_too_large_are_not_there_and_warn_of_nothing() -> None:
+    result = fitted("y ~ 1 + x + (1 + x | s | g)", "~ 1 + x + (1 | s | g)")
+    sign = np.sign(result.estimate("delta[x]"))
+    found = quantities.groups(result, at={"x": sign * 1e6}, of=["mean", "variance", "ICC"])
+    assert found.loc[found["quantity"] == "variance", "estimate"].isna().all()
+    assert found.loc[found["quantity"] == "mean", "estimate"].notna().all()
+    table = bridge.predict(result, {"x": sign * 1e6}, groups="new")
+    assert table["variance"].isna().all() and table["mean"].notna().all()

@@ -122,6 +122,25 @@ def test_a_part_that_cannot_be_had_says_why() -> None:
     assert text.count("<img ") == 3  # parameters, residuals of rows, the mean over x
 
 
+def test_the_equations_are_those_of_the_data() -> None:
+    frame = data().assign(w=lambda d: (d["g"] % 3).astype(float))
+    spec = bridge.ModelSpec("y ~ x * w + (1 + x | g)")
+    text = bridge.report(bridge.fit(spec, frame, "fake", chains=2, draws=20, seed=1), criteria=())
+    assert "w_j" in text and "449 units in 30 groups" in text
+    assert "Taken to be" not in text and "no data are given" not in text
+
+
+def test_leave_one_group_out_is_made_where_it_is_asked_for() -> None:
+    text = bridge.report(fitted("fake"), criteria=["dic"])
+    assert not re.search(r"<td[^>]*>logo</td>", text)
+    assert "Leave-one-group-out (logo) is not on this page" in text
+    text = bridge.report(fitted("fake"), criteria="logo")
+    assert re.search(r"<td[^>]*>logo</td>", text) and "is not on this page" not in text
+    assert "is not on this page" not in bridge.report(fitted("agq"))
+    with pytest.raises(errors.OptionError, match=r"not 'wiac'\. Did you mean 'waic'"):
+        bridge.report(fitted("fake"), criteria=["wiac"])
+
+
 def test_saved_results_and_the_command_line(tmp_path: Path) -> None:
     for engine in ("agq", "fake"):
         fitted(engine).save(tmp_path / f"{engine}.nc")
@@ -129,6 +148,9 @@ def test_saved_results_and_the_command_line(tmp_path: Path) -> None:
     assert found.exit_code == 0, found.output
     written = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "agq and fake" in written and 'id="pictures"' in written
+    found = CliRunner().invoke(app, ["report", str(tmp_path), "--criteria", "lgoo"])
+    assert isinstance(found.exception, errors.OptionError)
+    assert "not 'lgoo'" in str(found.exception)
 
 
 def test_what_is_no_report(tmp_path: Path) -> None:
