@@ -188,7 +188,7 @@ def write(found: Mapping[str, Calibration]) -> None:
     for name, one in found.items():
         for draw in (bridge.plots.calibration_ecdf, bridge.plots.calibration_ranks):
             kind = draw.__name__.removeprefix("calibration_")
-            draw(one)[0].figure.savefig(PICTURES / f"{name}_{kind}.png", dpi=90)
+            draw(one)[0].figure.savefig(PICTURES / f"{name}_{kind}.png", dpi=80)
     ranks = RECORD.with_suffix(".csv")
     columns = ["part", "replication", "parameter", "rank", "status"]
     rows = [one.ranks.assign(part=name)[columns] for name, one in found.items()]
