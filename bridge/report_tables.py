@@ -128,7 +128,7 @@ _TABLES: tuple[tuple[str, Callable[[Result], pd.DataFrame]], ...] = (
     ("Level-1 variance in the population of groups", quantities.level1_variance),
     ("Shares of variance", quantities.variance_partition),
     ("Means of groups", quantities.group_mean_range),
-    ("Outcomes in the least and the most variable groups", quantities.outcome_gap),
+    ("Gap from the 10th to the 90th percentile of outcomes", quantities.outcome_gap),
     ("Ratios of level-1 variances", quantities.variance_ratios),
 )
 
