@@ -53,13 +53,13 @@ class Parts:
             numbers.update(table[REPLICATION].to_pylist())
         return numbers
 
-    def add(self, frames: Mapping[int, pd.DataFrame]) -> None:
+    def add(self, tables: Mapping[int, Any]) -> None:
         """Keep the rows of some replications; in a folder they are one part, whole or absent.
 
         Parameters
         ----------
-        frames : mapping of int to pandas.DataFrame
-            By replication; all with the same columns.
+        tables : mapping of int to pyarrow.Table
+            By replication, from `as_table`; all with the same columns.
 
         Raises
         ------
@@ -68,18 +68,11 @@ class Parts:
         OutputError
             Where the part cannot be written.
         """
-        if not frames:
+        if not tables:
             return
-        import pyarrow as pa
-
-        tables = []
-        for number, frame in sorted(frames.items()):
-            self._check(number, frame)
-            numbered = frame.assign(**{REPLICATION: number})[[REPLICATION, *frame.columns]]
-            table = pa.Table.from_pandas(numbered, preserve_index=False)
-            # what pandas notes beside a column depends on which rows are in the part
-            tables.append(table.replace_schema_metadata(None))
-        self._keep(_joined(tables), min(frames))
+        for number, table in sorted(tables.items()):
+            self._check(number, table)
+        self._keep(_joined([table for _, table in sorted(tables.items())]), min(tables))
 
     def table(self, replications: int) -> pd.DataFrame:
         """Return the rows of the first replications, by replication, as their tasks gave them."""
@@ -96,9 +89,9 @@ class Parts:
         frame: pd.DataFrame = _joined(tables).to_pandas()
         return frame.sort_values(REPLICATION, kind="stable", ignore_index=True)
 
-    def _check(self, number: int, frame: pd.DataFrame) -> None:
-        columns = [str(name) for name in frame.columns]
-        if frame.empty:
+    def _check(self, number: int, table: Any) -> None:
+        columns = table.column_names[1:]
+        if not table.num_rows:
             raise RequestError(
                 f"The task of replication {number} returned no rows; a failure is a row too."
             )
@@ -137,6 +130,15 @@ class Parts:
                     "replications are done again."
                 ) from None
         return found
+
+
+def as_table(number: int, frame: pd.DataFrame) -> Any:
+    """Return the rows of a replication as they are kept, a `pyarrow.Table` with its number."""
+    import pyarrow as pa
+
+    numbered = frame.assign(**{REPLICATION: number})[[REPLICATION, *frame.columns]]
+    # what pandas notes beside a column depends on which rows are in the part
+    return pa.Table.from_pandas(numbered, preserve_index=False).replace_schema_metadata(None)
 
 
 def study_of(folder: Path) -> dict[str, Any]:

@@ -12,15 +12,17 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cloudpickle
 import numpy as np
 import pandas as pd
 
 from bridge.errors import EngineFailed, EngineNotInstalled, OptionError, RequestError
 from bridge.progress import shown
-from bridge.replication_parts import Parts
+from bridge.replication_parts import Parts, as_table
 
 if TYPE_CHECKING:
     from bridge.engines.base import Progress
@@ -131,13 +133,14 @@ class _Run:
         report: Callable[[float | None, str], None],
         replications: int,
     ) -> None:
-        self._task, self._seed, self._parts = task, seed, parts
+        # pickled once: a task may hold all rows of a design
+        self._packed, self._seed, self._parts = cloudpickle.dumps(task), seed, parts
         self._crew, self._report, self._replications = crew, report, replications
-        self._frames: dict[int, pd.DataFrame] = {}
+        self._tables: dict[int, Any] = {}
 
     def all_of(self, left: list[int]) -> None:
         """Do the replications; whatever ends the run, what is done is kept."""
-        numbers, running = iter(left), dict[Future[pd.DataFrame], int]()
+        numbers, running = iter(left), dict[Future[Any], int]()
         start = written = time.monotonic()
         window, done = self._crew.window(), 0
         try:
@@ -146,7 +149,7 @@ class _Run:
                 finished, _ = wait(running, timeout=_SECONDS, return_when=FIRST_COMPLETED)
                 for future in finished:
                     number = running.pop(future)
-                    self._frames[number] = _result(future, number)
+                    self._tables[number] = _result(future, number)
                 done += len(finished)
                 now = time.monotonic()
                 self._say(done, len(left), now - start)
@@ -158,46 +161,52 @@ class _Run:
                 future.cancel()
             self._write()
 
-    def _submit(
-        self, numbers: Iterator[int], running: dict[Future[pd.DataFrame], int], window: int
-    ) -> None:
+    def _submit(self, numbers: Iterator[int], running: dict[Future[Any], int], window: int) -> None:
         while len(running) < window:
             number = next(numbers, None)
             if number is None:
                 return
-            running[self._crew.executor.submit(_one, self._task, self._seed, number)] = number
+            try:
+                future = self._crew.executor.submit(_one, self._packed, self._seed, number)
+            except BrokenProcessPool as error:  # killed since the last result was taken
+                raise _killed(number, error) from None
+            running[future] = number
 
     def _write(self) -> None:
-        self._parts.add(self._frames)
-        self._frames = {}  # only now: an interrupt in between may keep some twice, but loses none
+        self._parts.add(self._tables)
+        self._tables = {}  # only now: an interrupt in between may keep some twice, but loses none
 
     def _say(self, done: int, of: int, seconds: float) -> None:
         before = self._replications - of
         text = f"{before + done:,} of {self._replications:,}"
         if 0 < done < of:
-            text += f", {_duration(seconds / done * (of - done))} left"
+            text += f", {duration(seconds / done * (of - done))} left"
         self._report((before + done) / self._replications, text)
 
 
-def _one(task: Task, seed: int, number: int) -> pd.DataFrame:
-    """Do one replication, in a worker."""
+@lru_cache(maxsize=1)
+def _unpacked(packed: bytes) -> Task:
+    """Return the task, read once in each worker."""
+    task: Task = cloudpickle.loads(packed)
+    return task
+
+
+def _one(packed: bytes, seed: int, number: int) -> Any:
+    """Do one replication, in a worker; return its rows as they are kept."""
     if "numba" in sys.modules:  # a worker of a cluster has been started by somebody else
         import numba
 
         numba.set_num_threads(1)
-    return task(np.random.SeedSequence(seed, spawn_key=(number,)), number)
+    rows = _unpacked(packed)(np.random.SeedSequence(seed, spawn_key=(number,)), number)
+    return as_table(number, rows)
 
 
-def _result(future: Future[pd.DataFrame], number: int) -> pd.DataFrame:
+def _result(future: Future[Any], number: int) -> Any:
     """Return a task's rows; say which replication it was where there are none."""
     try:
         return future.result()
     except BrokenProcessPool as error:
-        raise EngineFailed(
-            f"A process of the study was killed, at replication {number} or near ({error}); where "
-            "it was for want of memory, give fewer workers. What is done stays in the folder of "
-            "the study, and the same call goes on from there."
-        ) from None
+        raise _killed(number, error) from None
     except Exception as error:
         if type(error).__name__ == "KilledWorker":
             raise EngineFailed(
@@ -205,6 +214,14 @@ def _result(future: Future[pd.DataFrame], number: int) -> pd.DataFrame:
             ) from None
         error.add_note(f"In replication {number}.")
         raise
+
+
+def _killed(number: int, error: BrokenProcessPool) -> EngineFailed:
+    return EngineFailed(
+        f"A process of the study was killed, at replication {number} or near ({error}); where "
+        "it was for want of memory, give fewer workers. What is done stays in the folder of "
+        "the study, and the same call goes on from there."
+    )
 
 
 def checked_numbers(replications: Any, seed: Any) -> tuple[int, int]:
@@ -293,7 +310,7 @@ def _client(cluster: Any) -> Iterator[Any]:
             client.close()
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Write a time that is left."""
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from bridge.errors import DataFileError, EngineFailed, OptionError, RequestError
-from bridge.replication_parts import Parts, study_of
-from bridge.replications import _duration, replicate
+from bridge.replication_parts import Parts, as_table, study_of
+from bridge.replications import duration, replicate
 
 
 def task(seeds, number):
@@ -109,7 +109,7 @@ def test_an_interrupt_keeps_what_is_done(tmp_path):
 def test_a_replication_that_is_in_two_parts_counts_once(tmp_path):
     run(6, tmp_path)
     frame = task(np.random.SeedSequence(3, spawn_key=(2,)), 2)
-    Parts(tmp_path, "k", 3).add({2: frame})
+    Parts(tmp_path, "k", 3).add({2: as_table(2, frame)})
     pd.testing.assert_frame_equal(run(6, tmp_path), run(6))
 
 
@@ -199,7 +199,7 @@ def test_progress_says_how_many_and_how_long():
     run(5, progress=lambda share, text: said.append((share, text)))
     assert said[-1] == (1.0, "5 of 5")
     assert all(text.endswith(" left") for share, text in said[:-1] if share > 0)
-    assert [_duration(s) for s in (5, 300, 9000)] == ["5 s", "5 min", "2.5 h"]
+    assert [duration(s) for s in (5, 300, 9000)] == ["5 s", "5 min", "2.5 h"]
 
 
 def test_a_cluster_that_loses_a_worker_gives_the_identical_table(tmp_path):

@@ -9,7 +9,7 @@ where all replications ran it writes simulation.md beside this file and ../studi
 The bounds: ten minutes in all, 1.8 times as fast with two workers as with one, memory that does not
 grow with replications, and less than a tenth more time by Dask.
 
-Every measurement is a process of its own that first does a few replications, so that starting
+Every measurement is a process of its own that first does some replications, so that starting
 workers and compiling are not in the seconds.
 """
 
@@ -31,7 +31,7 @@ from typing import Any
 
 import bridge
 from bridge.page import when_and_where
-from bridge.replications import replicate
+from bridge.replications import duration, replicate
 from bridge.study_file import read_study
 from bridge.study_task import EngineChoice, StudyTask
 
@@ -45,6 +45,7 @@ ENGINES = {
     "agq": EngineChoice("agq"),
     "nuts": EngineChoice("nuts", {"chains": 2, "draws": 500, "cores": 1}),
 }
+_WARM = 80
 #: Of the page on costs.
 MANY, CLUSTER = 10_000, 100
 
@@ -84,7 +85,7 @@ def london(engine: str) -> StudyTask:
 
 
 def measure(what: str, replications: int, crew: str) -> Measured:
-    """Run a study after a few replications of it."""
+    """Run a study after some replications of it."""
     if what == "table1":
         task = warm = table1()
     else:
@@ -95,7 +96,8 @@ def measure(what: str, replications: int, crew: str) -> Measured:
         most.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
     with _crew(crew) as options, tempfile.TemporaryDirectory() as folder:
-        replicate(warm, 2 * WORKERS, 2, "warm", **options)
+        # long enough for the last worker to have started and compiled
+        replicate(warm, _WARM, 2, "warm", **options)
         out, began = Path(folder) / "study", time.perf_counter()
         replicate(task, replications, 1, what, out, progress=report, **options)
         return Measured(replications, time.perf_counter() - began, most[-1])
@@ -191,7 +193,7 @@ def costs(extra: float) -> str:
         words = [each * MANY / cores, each * (1 + max(extra, 0.0)) * MANY / CLUSTER]
         lines.append(
             f"| {engine}{f' ({said})' if said else ''} | {each:.1f} | "
-            f"{' | '.join(f'{seconds / 3600:.1f} h' for seconds in words)} |"
+            f"{' | '.join(duration(seconds) for seconds in words)} |"
         )
     lines += [
         "",
