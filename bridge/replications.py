@@ -34,6 +34,8 @@ Task = Callable[[np.random.SeedSequence, int], pd.DataFrame]
 _SECONDS = 2.0
 #: Processes without work for so many seconds end.
 _IDLE = 60
+#: Replications are sent together up to so many seconds of work.
+_BATCH = 0.5
 #: How often a worker looks whether the process that leads is there, in seconds.
 _WATCH = 1.0
 #: How long a cluster may take to answer, in seconds.
@@ -140,21 +142,26 @@ class _Run:
         self._packed, self._seed, self._parts = cloudpickle.dumps(task), seed, parts
         self._crew, self._report, self._replications = crew, report, replications
         self._tables: dict[int, Any] = {}
+        self._each: float | None = None  # seconds of the crew for one replication
 
     def all_of(self, left: list[int]) -> None:
         """Do the replications; whatever ends the run, what is done is kept."""
-        numbers, running = iter(left), dict[Future[Any], int]()
+        running = dict[Future[list[Any]], list[int]]()
         start = written = time.monotonic()
-        window, done = self._crew.window(), 0
+        window, done, submitted = self._crew.window(), 0, 0
         try:
             while done < len(left):
-                self._submit(numbers, running, window)
+                while len(running) < window and submitted < len(left):
+                    some = left[submitted : submitted + self._batch(left[submitted:], window)]
+                    running[self._submit(some)] = some
+                    submitted += len(some)
                 finished, _ = wait(running, timeout=_SECONDS, return_when=FIRST_COMPLETED)
                 for future in finished:
-                    number = running.pop(future)
-                    self._tables[number] = _result(future, number)
-                done += len(finished)
+                    some = running.pop(future)
+                    self._tables.update(zip(some, _result(future, some), strict=True))
+                    done += len(some)
                 now = time.monotonic()
+                self._each = (now - start) / done if done else None
                 self._say(done, len(left), now - start)
                 if now - written > _SECONDS:
                     self._write()
@@ -164,16 +171,22 @@ class _Run:
                 future.cancel()
             self._write()
 
-    def _submit(self, numbers: Iterator[int], running: dict[Future[Any], int], window: int) -> None:
-        while len(running) < window:
-            number = next(numbers, None)
-            if number is None:
-                return
-            try:
-                future = self._crew.executor.submit(_one, self._packed, self._seed, number)
-            except BrokenProcessPool as error:  # killed since the last result was taken
-                raise _killed(number, error) from None
-            running[future] = number
+    def _batch(self, left: list[int], window: int) -> int:
+        """Return how many replications are sent at once: of quick ones several, fewer at the end.
+
+        To send and fetch costs a cluster some milliseconds each time.
+        """
+        if not self._each:
+            return 1
+        workers = max(1, window // 2)
+        quick = int(_BATCH / (self._each * workers))
+        return max(1, min(quick, len(left) // (4 * window)))
+
+    def _submit(self, some: list[int]) -> Future[list[Any]]:
+        try:
+            return self._crew.executor.submit(_several, self._packed, self._seed, some)
+        except BrokenProcessPool as error:  # killed since the last result was taken
+            raise _killed(some, error) from None
 
     def _write(self) -> None:
         self._parts.add(self._tables)
@@ -208,37 +221,49 @@ def _unpacked(packed: bytes) -> Task:
     return task
 
 
-def _one(packed: bytes, seed: int, number: int) -> Any:
-    """Do one replication, in a worker; return its rows as they are kept."""
+def _several(packed: bytes, seed: int, numbers: list[int]) -> list[Any]:
+    """Do some replications, in a worker; return the rows of each as they are kept."""
     if "numba" in sys.modules:  # a worker of a cluster has been started by somebody else
         import numba
 
         numba.set_num_threads(1)
-    rows = _unpacked(packed)(np.random.SeedSequence(seed, spawn_key=(number,)), number)
-    return as_table(number, rows)
+    task, found = _unpacked(packed), []
+    for number in numbers:
+        try:
+            rows = task(np.random.SeedSequence(seed, spawn_key=(number,)), number)
+            found.append(as_table(number, rows))
+        except Exception as error:
+            error.add_note(f"In replication {number}.")
+            raise
+    return found
 
 
-def _result(future: Future[Any], number: int) -> Any:
-    """Return a task's rows; say which replication it was where there are none."""
+def _result(future: Future[list[Any]], numbers: list[int]) -> list[Any]:
+    """Return the rows of some replications; say which these were where there are none."""
     try:
         return future.result()
     except BrokenProcessPool as error:
-        raise _killed(number, error) from None
+        raise _killed(numbers, error) from None
     except Exception as error:
         if type(error).__name__ == "KilledWorker":
             raise EngineFailed(
-                f"Replication {number} has ended several of the cluster's workers: {error}"
+                f"Replication {_listed(numbers)} has ended several of the cluster's workers: "
+                f"{error}"
             ) from None
-        error.add_note(f"In replication {number}.")
         raise
 
 
-def _killed(number: int, error: BrokenProcessPool) -> EngineFailed:
+def _killed(numbers: list[int], error: BrokenProcessPool) -> EngineFailed:
     return EngineFailed(
-        f"A process of the study was killed, at replication {number} or near ({error}); where "
-        "it was for want of memory, give fewer workers. What is done stays in the folder of "
+        f"A process of the study was killed, at replication {_listed(numbers)} or near ({error}); "
+        "where it was for want of memory, give fewer workers. What is done stays in the folder of "
         "the study, and the same call goes on from there."
     )
+
+
+def _listed(numbers: list[int]) -> str:
+    *others, last = map(str, numbers)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def checked_numbers(replications: Any, seed: Any) -> tuple[int, int]:

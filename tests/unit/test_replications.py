@@ -232,3 +232,24 @@ def test_a_cluster_that_does_not_answer_is_said(monkeypatch):
     monkeypatch.setattr("bridge.replications._PATIENCE", 0.5)
     with pytest.raises(RequestError, match="No Dask scheduler answers at tcp"):
         run(workers=None, cluster="tcp://127.0.0.1:1")
+
+
+def test_quick_replications_are_sent_together_and_each_is_named(tmp_path):
+    def where(seeds, number):
+        return pd.DataFrame(
+            {"pid": [os.getpid()], "first": [np.random.default_rng(seeds).random()]}
+        )
+
+    found = run(400, tmp_path, where)
+    assert found["replication"].tolist() == list(range(400))
+    alone = [np.random.default_rng(np.random.SeedSequence(3, spawn_key=(k,))) for k in range(400)]
+    assert found["first"].tolist() == [rng.random() for rng in alone]
+
+    def stops(seeds, number):
+        if number == 350:
+            raise ZeroDivisionError("here")
+        return where(seeds, number)
+
+    with pytest.raises(ZeroDivisionError, match="here") as raised:
+        run(400, work=stops)
+    assert raised.value.__notes__ == ["In replication 350."]
