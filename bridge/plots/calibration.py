@@ -9,8 +9,8 @@ import numpy as np
 from scipy import stats
 
 from bridge.calibration_ranks import band, below, bins_of, described, histogram
-from bridge.errors import OptionError
 from bridge.plots import style
+from bridge.plots.parameters import chosen
 from bridge.summary import counted
 
 if TYPE_CHECKING:
@@ -51,17 +51,17 @@ def calibration_ranks(
     Raises
     ------
     OptionError
-        Where there are not as many axes as parameters.
+        Where a parameter is unknown, or there are not as many axes as parameters.
     NotAvailable
-        Where there are no ranks of a parameter.
+        Where every fit failed, so that there are no ranks.
 
     Examples
     --------
     >>> axes = bridge.plots.calibration_ranks(found, ["gamma[x]"])  # doctest: +SKIP
     """
-    chosen = _chosen(calibration, parameters)
-    with style.drawing_grid(style.as_list(ax), _places(chosen), (_WIDTH, _HEIGHT)) as axes:
-        for panel, name in zip(axes, chosen, strict=True):
+    names = chosen(parameters, calibration.parameters)
+    with style.drawing_grid(style.as_list(ax), _places(names), (_WIDTH, _HEIGHT)) as axes:
+        for panel, name in zip(axes, names, strict=True):
             _histogram(panel, calibration, name)
         if ax is None:
             _heading(axes, calibration, "99% of each bin")
@@ -92,34 +92,25 @@ def calibration_ecdf(
     Raises
     ------
     OptionError
-        Where there are not as many axes as parameters.
+        Where a parameter is unknown, or there are not as many axes as parameters.
     NotAvailable
-        Where there are no ranks of a parameter.
+        Where every fit failed, so that there are no ranks.
 
     Examples
     --------
     >>> axes = bridge.plots.calibration_ecdf(found)  # doctest: +SKIP
     """
-    chosen = _chosen(calibration, parameters)
-    with style.drawing_grid(style.as_list(ax), _places(chosen), (_WIDTH, _HEIGHT)) as axes:
-        for panel, name in zip(axes, chosen, strict=True):
+    names = chosen(parameters, calibration.parameters)
+    with style.drawing_grid(style.as_list(ax), _places(names), (_WIDTH, _HEIGHT)) as axes:
+        for panel, name in zip(axes, names, strict=True):
             _difference(panel, calibration, name)
         if ax is None:
             _heading(axes, calibration, f"{calibration.level:.0%} of all lines at once")
     return axes
 
 
-def _places(chosen: Sequence[str]) -> list[tuple[int, int]]:
-    return [divmod(k, _COLUMNS) for k in range(len(chosen))]
-
-
-def _chosen(calibration: Calibration, parameters: Sequence[str] | str | None) -> list[str]:
-    if parameters is None:
-        return calibration.parameters
-    chosen = [parameters] if isinstance(parameters, str) else list(parameters)
-    if not chosen:
-        raise OptionError("There is no parameter to draw; name one or more, or leave it out.")
-    return chosen
+def _places(names: Sequence[str]) -> list[tuple[int, int]]:
+    return [divmod(k, _COLUMNS) for k in range(len(names))]
 
 
 def _histogram(ax: Axes, calibration: Calibration, name: str) -> None:

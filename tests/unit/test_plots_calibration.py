@@ -96,9 +96,9 @@ def test_axes_of_ones_own() -> None:
     assert figure.get_suptitle() == ""
     with pytest.raises(errors.OptionError, match=r"has 4 panel\(s\), and ax holds 1"):
         plots.calibration_ranks(calibration(), ax=ax)
-    with pytest.raises(errors.OptionError, match="There is no parameter to draw"):
+    with pytest.raises(errors.OptionError, match="parameters is empty; name one"):
         plots.calibration_ranks(calibration(), [])
-    with pytest.raises(errors.NotAvailable, match="no ranks of 'gamma"):
+    with pytest.raises(errors.OptionError, match=r"no parameter 'gamma\[z\]'"):
         plots.calibration_ecdf(calibration(), "gamma[z]")
 
 
